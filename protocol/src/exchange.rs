@@ -1,0 +1,262 @@
+//! The replica's side of a pull, as a state machine: which frame may come
+//! next, and what it means. SPEC.md section 8.
+//!
+//! Checks signature, standing, order and bounds; whether the proven leaves
+//! add up to the signed root is for the owner of the tree to compute.
+
+use crate::frame::{Frame, FrameError, FrameKind};
+use crate::limits::{PROOF_LEAVES_MAX, PROOF_TOTAL_MAX};
+use crate::message::{LeafProof, Offer, ProofBase, ProofEnd, Refused, decode};
+use crate::objectpath::LeafKey;
+use crate::snapshot::{NodeId, Snapshot, SnapshotError, Standing, VerifiedSnapshot, standing};
+
+/// What a pull has brought so far.
+#[derive(Debug)]
+enum State {
+    /// The pull is sent; only an offer may come.
+    Asked,
+    /// The offer is there; leaves may come, in canonical order, or the end.
+    Proving { last: Option<LeafKey>, leaves: u64 },
+    /// The proof is complete, or was not needed.
+    Ended,
+}
+
+/// What a frame brought.
+#[derive(Debug)]
+pub enum Progress {
+    /// A snapshot that may be taken, and what its proof starts from.
+    Offered {
+        /// The snapshot.
+        snapshot: Box<VerifiedSnapshot>,
+        /// How it stands to the one held.
+        standing: Standing,
+        /// What the proof is relative to.
+        base: ProofBase,
+    },
+    /// Leaves of the proof.
+    Leaves(Vec<LeafProof>),
+    /// The proof is complete.
+    Ended,
+}
+
+/// The peer broke the protocol, or refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ExchangeError {
+    /// A frame that may not come now.
+    #[error("the peer sent a {found:?} frame where {expected} was due")]
+    Order {
+        /// What came.
+        found: FrameKind,
+        /// What was due.
+        expected: &'static str,
+    },
+    /// A frame that does not decode.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// A snapshot that is not believed.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// Two roots for one commit: somebody uses the signer's key.
+    #[error(
+        "equivocation: the signer offers epoch {} sequence {} with root {}, but signed another before",
+        .0.cursor.epoch.counter, .0.cursor.sequence, .0.root
+    )]
+    Equivocation(Box<Snapshot>),
+    /// Leaves out of order, too many, or fewer than announced.
+    #[error("the proof is out of order or incomplete after {leaves} leaves")]
+    Proof {
+        /// Leaves until then.
+        leaves: u64,
+    },
+    /// The peer refused.
+    #[error("the peer refused: {0}")]
+    Refused(Refused),
+}
+
+/// One pull, from the request to the end of the proof.
+#[derive(Debug)]
+pub struct PullExchange {
+    trusted: NodeId,
+    held: Option<Snapshot>,
+    state: State,
+}
+
+impl PullExchange {
+    /// A pull from a replica that holds `held`, believing `trusted`.
+    pub fn new(trusted: NodeId, held: Option<Snapshot>) -> PullExchange {
+        PullExchange {
+            trusted,
+            held,
+            state: State::Asked,
+        }
+    }
+
+    /// Whether the exchange is over.
+    pub fn is_ended(&self) -> bool {
+        matches!(self.state, State::Ended)
+    }
+
+    /// Takes the next frame.
+    ///
+    /// Errors: `ExchangeError`; the exchange is then over.
+    pub fn receive(&mut self, frame: &Frame) -> Result<Progress, ExchangeError> {
+        if frame.kind == FrameKind::Refused {
+            return Err(ExchangeError::Refused(frame.decode()?));
+        }
+        match std::mem::replace(&mut self.state, State::Ended) {
+            State::Asked => self.offered(frame),
+            State::Proving { last, leaves } => self.proving(frame, last, leaves),
+            State::Ended => Err(ExchangeError::Order {
+                found: frame.kind,
+                expected: "nothing",
+            }),
+        }
+    }
+
+    fn offered(&mut self, frame: &Frame) -> Result<Progress, ExchangeError> {
+        if frame.kind != FrameKind::Offer {
+            return Err(ExchangeError::Order {
+                found: frame.kind,
+                expected: "an offer",
+            });
+        }
+        let Offer { snapshot, base } = frame.decode()?;
+        let snapshot = VerifiedSnapshot::verify(snapshot, &self.trusted)?;
+        let standing = standing(self.held.as_ref(), snapshot.snapshot());
+        if standing == Standing::Equivocation {
+            return Err(ExchangeError::Equivocation(Box::new(
+                snapshot.snapshot().clone(),
+            )));
+        }
+        self.state = State::Proving {
+            last: None,
+            leaves: 0,
+        };
+        Ok(Progress::Offered {
+            snapshot: Box::new(snapshot),
+            standing,
+            base,
+        })
+    }
+
+    fn proving(
+        &mut self,
+        frame: &Frame,
+        mut last: Option<LeafKey>,
+        mut leaves: u64,
+    ) -> Result<Progress, ExchangeError> {
+        match frame.kind {
+            FrameKind::ProofEnd => match frame.decode::<ProofEnd>()?.leaves == leaves {
+                true => Ok(Progress::Ended),
+                false => Err(ExchangeError::Proof { leaves }),
+            },
+            FrameKind::Proof => {
+                let items = frame
+                    .unpack()?
+                    .unpack()
+                    .map_err(|error| frame.wrong_pack(error))?;
+                if items.len() > PROOF_LEAVES_MAX {
+                    return Err(ExchangeError::Proof { leaves });
+                }
+                let mut proofs = Vec::with_capacity(items.len());
+                for item in items.iter() {
+                    let proof: LeafProof = decode(item).map_err(|error| frame.wrong(error))?;
+                    leaves += 1;
+                    if last.as_ref() >= Some(&proof.key) || leaves > PROOF_TOTAL_MAX {
+                        return Err(ExchangeError::Proof { leaves });
+                    }
+                    last = Some(proof.key.clone());
+                    proofs.push(proof);
+                }
+                self.state = State::Proving { last, leaves };
+                Ok(Progress::Leaves(proofs))
+            }
+            found => Err(ExchangeError::Order {
+                found,
+                expected: "a proof or its end",
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ed25519_dalek::SigningKey;
+
+    use super::*;
+    use crate::digest::Digest;
+    use crate::pack::PackBuilder;
+    use crate::snapshot::{Cursor, Epoch};
+
+    fn offer(key: &SigningKey, sequence: u64) -> Frame {
+        let snapshot = Snapshot {
+            cursor: Cursor {
+                epoch: Epoch {
+                    counter: 1,
+                    random: [0; 16],
+                },
+                sequence,
+            },
+            root: Digest::of_content(&sequence.to_le_bytes()),
+            leaves: 0,
+            entries: 0,
+            bytes: 0,
+            time_ms: 0,
+            previous: None,
+        };
+        let signed = VerifiedSnapshot::sign(snapshot, key).unwrap();
+        let offer = Offer {
+            snapshot: signed.signed().clone(),
+            base: ProofBase::Empty,
+        };
+        Frame::message(FrameKind::Offer, &offer).unwrap()
+    }
+
+    fn proof(keys: &[&str]) -> Frame {
+        let mut builder = PackBuilder::default();
+        for key in keys {
+            let leaf = LeafProof {
+                key: LeafKey::parse(key.as_bytes()).unwrap(),
+                digest: None,
+                sequence: 1,
+                weight: 0,
+            };
+            builder.push(&postcard::to_stdvec(&leaf).unwrap());
+        }
+        Frame::pack(FrameKind::Proof, &builder.finish(3).unwrap()).unwrap()
+    }
+
+    fn end(leaves: u64) -> Frame {
+        Frame::message(FrameKind::ProofEnd, &ProofEnd { leaves }).unwrap()
+    }
+
+    fn run(frames: &[Frame], trusted: &SigningKey) -> Result<bool, ExchangeError> {
+        let mut pull = PullExchange::new(NodeId(trusted.verifying_key().to_bytes()), None);
+        for frame in frames {
+            pull.receive(frame)?;
+        }
+        Ok(pull.is_ended())
+    }
+
+    /// [S8-1] frames come in one order: offer, proofs in canonical order, end.
+    #[test]
+    fn order_is_kept() {
+        let key = SigningKey::from_bytes(&[1; 32]);
+        let other = SigningKey::from_bytes(&[2; 32]);
+        let good = [offer(&key, 1), proof(&["F/L/a", "F/L/b"]), end(2)];
+        assert!(run(&good, &key).unwrap());
+        assert!(run(&good, &other).is_err());
+        assert!(!run(&good[..2], &key).unwrap());
+        for bad in [
+            vec![proof(&["F/L"])],
+            vec![end(0)],
+            vec![offer(&key, 1), offer(&key, 1)],
+            vec![offer(&key, 1), proof(&["F/L/b", "F/L/a"])],
+            vec![offer(&key, 1), proof(&["F/L/a"]), proof(&["F/L/a"])],
+            vec![offer(&key, 1), proof(&["F/L/a"]), end(2)],
+            vec![offer(&key, 1), end(0), end(0)],
+        ] {
+            assert!(run(&bad, &key).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! The messages of hikae/1, SPEC.md section 7.
+//!
+//! A replica asks on a stream of its own, a source answers there. No message
+//! changes records, history or rights on the peer that receives it.
+//! postcard: the order of fields and of variants is the format; append only.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::entry::Entry;
+use crate::objectpath::{LeafKey, ObjectPath};
+use crate::snapshot::{Cursor, SignedSnapshot};
+
+/// Why bytes are no message of the expected kind.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// postcard refused them.
+    #[error("malformed: {0}")]
+    Malformed(postcard::Error),
+    /// A value, and then more.
+    #[error("{0} bytes after the end")]
+    Trailing(usize),
+}
+
+impl From<postcard::Error> for DecodeError {
+    fn from(error: postcard::Error) -> DecodeError {
+        DecodeError::Malformed(error)
+    }
+}
+
+/// Decodes a value that fills `bytes`.
+///
+/// Errors: `DecodeError`.
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
+    let (value, rest) = postcard::take_from_bytes(bytes)?;
+    match rest.len() {
+        0 => Ok(value),
+        trailing => Err(DecodeError::Trailing(trailing)),
+    }
+}
+
+/// Asks for the newest snapshot and the proof of what changed since `have`.
+/// The source brings its catalogue up to date first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pull {
+    /// The replica's durable cursor; none for a new replica.
+    pub have: Option<Cursor>,
+    /// List every leaf whatever `have` says: after a root did not match.
+    pub whole: bool,
+}
+
+/// The first answer to a pull.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offer {
+    /// The newest snapshot.
+    pub snapshot: SignedSnapshot,
+    /// What the proof that follows starts from.
+    pub base: ProofBase,
+}
+
+/// What a proof is relative to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ProofBase {
+    /// The cursor named in the pull: leaves changed since.
+    Cursor,
+    /// Nothing: every leaf. A leaf that is not listed is not in the tree.
+    Empty,
+}
+
+/// One leaf of a proof.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeafProof {
+    /// Which leaf.
+    pub key: LeafKey,
+    /// Its digest; none when it is no longer in the tree.
+    pub digest: Option<Digest>,
+    /// The commit that last changed it.
+    pub sequence: u64,
+    /// About how many bytes its new contents have: a hint for planning.
+    pub weight: u64,
+}
+
+/// Ends a proof.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProofEnd {
+    /// How many leaves were listed.
+    pub leaves: u64,
+}
+
+/// Asks for a bundle: what changed in these leaves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fetch {
+    /// The snapshot that the replica is going to.
+    pub to: Cursor,
+    /// In canonical order.
+    pub leaves: Vec<LeafWant>,
+}
+
+/// What a replica wants of one leaf.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeafWant {
+    /// Which leaf.
+    pub key: LeafKey,
+    /// The commit whose state of the leaf the replica has; none: everything.
+    pub base: Option<u64>,
+    /// Go on after this path: the rest of a delta that did not fit.
+    pub after: Option<ObjectPath>,
+    /// Whether small new contents come along inline.
+    pub inline: bool,
+}
+
+/// The answer for one leaf.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeafDelta {
+    /// Which leaf.
+    pub key: LeafKey,
+    /// What it says.
+    pub state: DeltaState,
+}
+
+/// Whether a delta is there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DeltaState {
+    /// The leaf changed after the snapshot: pull again, it is in a newer one.
+    Moved,
+    /// What changed.
+    Delta(Delta),
+}
+
+/// What changed in a leaf since the base of a `LeafWant`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Delta {
+    /// New or changed entries, by path.
+    pub entries: Vec<DeltaEntry>,
+    /// Removed paths, by path; paths that are entries again come after.
+    pub tombstones: Vec<Tombstone>,
+    /// There is more after the last path of this delta.
+    pub more: bool,
+}
+
+/// An entry and where its content is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeltaEntry {
+    /// The entry.
+    pub entry: Entry,
+    /// The commit that brought it.
+    pub sequence: u64,
+    /// Where its content is.
+    pub content: ContentForm,
+}
+
+/// Where the content of an entry is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ContentForm {
+    /// The leaf at the base has a file with this digest: a rename or copy.
+    Held,
+    /// Item of the bundle's contents.
+    Inline(u32),
+    /// To be asked for by `Contents`, if the replica needs it.
+    Later,
+}
+
+/// A path that was removed, kept outside of digests for younger cursors.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tombstone {
+    /// The removed path.
+    pub path: ObjectPath,
+    /// The digest of what was there.
+    pub digest: Digest,
+    /// The commit that brought it.
+    pub added: u64,
+    /// The commit that removed it.
+    pub removed: u64,
+}
+
+/// Asks for ranges of contents that were not inline.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contents {
+    /// The snapshot that the replica is going to.
+    pub to: Cursor,
+    /// The leaf that has them.
+    pub key: LeafKey,
+    /// What is wanted; answered in order, one item each.
+    pub ranges: Vec<Range>,
+}
+
+/// A range of one file's content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Range {
+    /// Which file of the leaf.
+    pub path: ObjectPath,
+    /// The content that the replica expects there.
+    pub digest: Digest,
+    /// First byte.
+    pub offset: u64,
+    /// How many; all ranges of a request together are at most a bundle.
+    pub length: u32,
+}
+
+/// Tells a source how far the replica is, for the source's status only.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acknowledge {
+    /// What is durable.
+    pub durable: Option<Cursor>,
+    /// What the tree shows; none without a tree.
+    pub published: Option<Cursor>,
+}
+
+/// A request was not granted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{code:?}: {text}")]
+pub struct Refused {
+    /// Why.
+    pub code: RefusedCode,
+    /// In words, for a person.
+    pub text: String,
+}
+
+/// Why a request was not granted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RefusedCode {
+    /// The request breaks the protocol.
+    Malformed,
+    /// The peer may not have this.
+    Forbidden,
+    /// The content or leaf is no longer what was asked for: pull again.
+    Moved,
+    /// The source can't answer now; its catalogue or disk fails.
+    Unavailable,
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// [S4-4] decoding hostile bytes gives an error, never a panic.
+        #[test]
+        fn hostile_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = decode::<Pull>(&bytes);
+            let _ = decode::<Offer>(&bytes);
+            let _ = decode::<LeafProof>(&bytes);
+            let _ = decode::<Fetch>(&bytes);
+            let _ = decode::<LeafDelta>(&bytes);
+            let _ = decode::<Contents>(&bytes);
+            let _ = decode::<Refused>(&bytes);
+        }
+    }
+
+    #[test]
+    fn trailing_bytes_are_refused() {
+        let mut bytes = postcard::to_stdvec(&ProofEnd { leaves: 3 }).unwrap();
+        bytes.push(0);
+        assert_eq!(decode::<ProofEnd>(&bytes), Err(DecodeError::Trailing(1)));
+    }
+}

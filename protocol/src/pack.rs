@@ -1,0 +1,321 @@
+//! Packs: several byte strings compressed as one, SPEC.md section 4.
+//!
+//! The form in which contents and manifests travel in a bundle and rest in a
+//! block: what a source compressed once, a replica stores as it came. A pack
+//! is decompressed only into the space that it declared, after that was
+//! compared with the bound.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use zstd::bulk::{Compressor, Decompressor};
+use zstd::zstd_safe::DParameter;
+
+use crate::limits::{PACK_ITEMS_MAX, PACK_RAW_BYTES_MAX, ZSTD_WINDOW_LOG_MAX};
+
+/// How a pack's bytes are coded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Codec {
+    /// As they are.
+    Stored,
+    /// One zstd frame.
+    Zstd,
+}
+
+impl Codec {
+    /// The codec as written.
+    pub const fn byte(self) -> u8 {
+        match self {
+            Codec::Stored => 0,
+            Codec::Zstd => 1,
+        }
+    }
+
+    /// The codec that this byte stands for.
+    pub const fn from_byte(byte: u8) -> Option<Codec> {
+        match byte {
+            0 => Some(Codec::Stored),
+            1 => Some(Codec::Zstd),
+            _ => None,
+        }
+    }
+}
+
+/// Why bytes are no pack.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PackError {
+    /// Shorter than its own header, or lengths that do not add up.
+    #[error("a pack is cut short or its lengths do not add up")]
+    Shape,
+    /// An unknown codec.
+    #[error("unknown codec {0}")]
+    Codec(u8),
+    /// Declares more than is allowed, before anything was taken for it.
+    #[error("a pack declares {0} bytes, allowed are {PACK_RAW_BYTES_MAX}")]
+    Large(u64),
+    /// The zstd frame is damaged, too wide, or longer or shorter than declared.
+    #[error("a pack does not decompress to the {declared} bytes it declares")]
+    Compression {
+        /// Bytes that the header promised.
+        declared: u32,
+    },
+    /// zstd could not compress.
+    #[error("zstd failed to compress")]
+    Compress,
+}
+
+/// Byte strings, compressed: codec, declared size, coded bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pack {
+    /// How `data` is coded.
+    pub codec: Codec,
+    /// Bytes after decoding.
+    pub raw_bytes: u32,
+    /// The coded bytes.
+    pub data: Bytes,
+}
+
+/// Bytes of a pack's header: codec (1), raw size (4).
+pub const PACK_HEADER_BYTES: usize = 5;
+
+impl Pack {
+    /// Reads a pack that fills `bytes`.
+    ///
+    /// Errors: `PackError` on a wrong header; contents are looked at by
+    /// `unpack`.
+    pub fn parse(bytes: &Bytes) -> Result<Pack, PackError> {
+        let Some((&codec, rest)) = bytes.split_first() else {
+            return Err(PackError::Shape);
+        };
+        let raw_bytes = take_u32(rest, 0).ok_or(PackError::Shape)?;
+        Pack::from_parts(codec, raw_bytes, bytes.slice(PACK_HEADER_BYTES..))
+    }
+
+    /// A pack whose header lies elsewhere (a block's).
+    ///
+    /// Errors: `PackError::Codec`, `PackError::Large`.
+    pub fn from_parts(codec: u8, raw_bytes: u32, data: Bytes) -> Result<Pack, PackError> {
+        let codec = Codec::from_byte(codec).ok_or(PackError::Codec(codec))?;
+        if raw_bytes as usize > PACK_RAW_BYTES_MAX {
+            return Err(PackError::Large(u64::from(raw_bytes)));
+        }
+        Ok(Pack {
+            codec,
+            raw_bytes,
+            data,
+        })
+    }
+
+    /// Appends header and data.
+    pub fn write(&self, out: &mut BytesMut) {
+        out.put_u8(self.codec.byte());
+        out.put_u32_le(self.raw_bytes);
+        out.extend_from_slice(&self.data);
+    }
+
+    /// Bytes that `write` appends.
+    pub fn written_bytes(&self) -> usize {
+        PACK_HEADER_BYTES + self.data.len()
+    }
+
+    /// Decodes, bounded by the declared size.
+    ///
+    /// Errors: `PackError::Compression`, `PackError::Shape`.
+    pub fn unpack(&self) -> Result<Items, PackError> {
+        let declared = self.raw_bytes;
+        let raw = match self.codec {
+            Codec::Stored => self.data.clone(),
+            Codec::Zstd => Bytes::from(decompress(&self.data, declared as usize)?),
+        };
+        if raw.len() != declared as usize {
+            return Err(PackError::Compression { declared });
+        }
+        Items::parse(raw)
+    }
+}
+
+fn decompress(data: &[u8], declared: usize) -> Result<Vec<u8>, PackError> {
+    let wrong = |_| PackError::Compression {
+        declared: declared as u32,
+    };
+    let mut decompressor = Decompressor::new().map_err(wrong)?;
+    decompressor
+        .set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW_LOG_MAX))
+        .map_err(wrong)?;
+    decompressor.decompress(data, declared).map_err(wrong)
+}
+
+/// The items of a decoded pack.
+#[derive(Debug, Clone)]
+pub struct Items {
+    raw: Bytes,
+    /// Where each item ends in `raw`.
+    ends: Vec<u32>,
+    start: u32,
+}
+
+impl Items {
+    /// Reads count (4), lengths (4 each), items.
+    fn parse(raw: Bytes) -> Result<Items, PackError> {
+        let count = take_u32(&raw, 0).ok_or(PackError::Shape)? as usize;
+        if count > PACK_ITEMS_MAX || raw.len() < 4 + 4 * count {
+            return Err(PackError::Shape);
+        }
+        let start = (4 + 4 * count) as u32;
+        let mut ends = Vec::with_capacity(count);
+        let mut end = start;
+        for at in 0..count {
+            let length = take_u32(&raw, 4 + 4 * at).ok_or(PackError::Shape)?;
+            end = end.checked_add(length).ok_or(PackError::Shape)?;
+            ends.push(end);
+        }
+        if end as usize != raw.len() {
+            return Err(PackError::Shape);
+        }
+        Ok(Items { raw, ends, start })
+    }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// The item at `index`.
+    pub fn get(&self, index: u32) -> Option<&[u8]> {
+        let index = index as usize;
+        let end = *self.ends.get(index)?;
+        let start = match index {
+            0 => self.start,
+            _ => *self.ends.get(index - 1)?,
+        };
+        self.raw.get(start as usize..end as usize)
+    }
+
+    /// All in order.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        (0..self.ends.len() as u32).filter_map(|index| self.get(index))
+    }
+}
+
+/// Collects items for a pack.
+#[derive(Debug, Default)]
+pub struct PackBuilder {
+    lengths: Vec<u32>,
+    body: Vec<u8>,
+}
+
+impl PackBuilder {
+    /// Appends an item and says its index.
+    pub fn push(&mut self, item: &[u8]) -> u32 {
+        self.body.extend_from_slice(item);
+        self.lengths.push(item.len() as u32);
+        self.lengths.len() as u32 - 1
+    }
+
+    /// Bytes before compression, header included.
+    pub fn raw_bytes(&self) -> usize {
+        4 + 4 * self.lengths.len() + self.body.len()
+    }
+
+    /// Whether an item of `bytes` may still be pushed within the bounds.
+    pub fn has_room(&self, bytes: usize) -> bool {
+        self.raw_bytes() + 4 + bytes <= PACK_RAW_BYTES_MAX && self.lengths.len() < PACK_ITEMS_MAX
+    }
+
+    /// How many items there are.
+    pub fn len(&self) -> usize {
+        self.lengths.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.lengths.is_empty()
+    }
+
+    /// Compresses at zstd `level`; stored as it is where that is not smaller.
+    ///
+    /// Errors: `PackError::Large` when over the bound, `PackError::Compress`.
+    pub fn finish(self, level: i32) -> Result<Pack, PackError> {
+        let mut raw = Vec::with_capacity(self.raw_bytes());
+        raw.extend_from_slice(&(self.lengths.len() as u32).to_le_bytes());
+        for length in &self.lengths {
+            raw.extend_from_slice(&length.to_le_bytes());
+        }
+        raw.extend_from_slice(&self.body);
+        if raw.len() > PACK_RAW_BYTES_MAX || self.lengths.len() > PACK_ITEMS_MAX {
+            return Err(PackError::Large(raw.len() as u64));
+        }
+        let raw_bytes = raw.len() as u32;
+        let mut compressor = Compressor::new(level).map_err(|_| PackError::Compress)?;
+        let compressed = compressor
+            .compress(&raw)
+            .map_err(|_| PackError::Compress)?;
+        let (codec, data) = match compressed.len() < raw.len() {
+            true => (Codec::Zstd, Bytes::from(compressed)),
+            false => (Codec::Stored, Bytes::from(raw)),
+        };
+        Ok(Pack {
+            codec,
+            raw_bytes,
+            data,
+        })
+    }
+}
+
+fn take_u32(bytes: &[u8], at: usize) -> Option<u32> {
+    let four = bytes.get(at..at.checked_add(4)?)?;
+    Some(u32::from_le_bytes(four.try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn pack(items: &[Vec<u8>]) -> Pack {
+        let mut builder = PackBuilder::default();
+        for item in items {
+            builder.push(item);
+        }
+        builder.finish(3).unwrap()
+    }
+
+    /// [S4-5] a pack that declares more than the bound, or decompresses to
+    /// anything but what it declares, is refused.
+    #[test]
+    fn a_bomb_is_refused_by_its_declared_size() {
+        let zeros = vec![0_u8; 64 * 1024 * 1024];
+        let bomb = Bytes::from(zstd::bulk::compress(&zeros, 19).unwrap());
+        for declared in [10_u32, 1024 * 1024, PACK_RAW_BYTES_MAX as u32] {
+            let pack = Pack::from_parts(1, declared, bomb.clone()).unwrap();
+            assert_eq!(pack.unpack().unwrap_err(), PackError::Compression { declared });
+        }
+        assert_eq!(
+            Pack::from_parts(1, u32::MAX, bomb).unwrap_err(),
+            PackError::Large(u64::from(u32::MAX))
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn round_trip(items in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 0..40)) {
+            let packed = pack(&items);
+            let mut wire = BytesMut::new();
+            packed.write(&mut wire);
+            prop_assert_eq!(wire.len(), packed.written_bytes());
+            let back = Pack::parse(&wire.freeze()).unwrap().unpack().unwrap();
+            prop_assert_eq!(back.iter().map(<[u8]>::to_vec).collect::<Vec<_>>(), items);
+        }
+
+        #[test]
+        fn hostile_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            if let Ok(pack) = Pack::parse(&Bytes::from(bytes)) {
+                let _ = pack.unpack();
+            }
+        }
+    }
+}
