@@ -1,1 +1,10 @@
-//! x
+//! hikae (控え, the copy one keeps): content-addressed replication of SS-MIX2
+//! medical records over QUIC.
+//!
+//! The library never prints, reads the environment or exits; `cli` and the
+//! binary do. See ARCHITECTURE.md for how the folders depend on each other.
+
+pub mod catalogue;
+pub mod disk;
+pub mod progress;
+pub mod segment;

@@ -67,9 +67,18 @@ mod tests {
     fn every_field_counts() {
         let base = entry("a");
         let mut others = vec![entry("b")];
-        others.push(Entry { size: 4, ..base.clone() });
-        others.push(Entry { mtime_ns: 0, ..base.clone() });
-        others.push(Entry { digest: Digest::of_content(b""), ..base.clone() });
+        others.push(Entry {
+            size: 4,
+            ..base.clone()
+        });
+        others.push(Entry {
+            mtime_ns: 0,
+            ..base.clone()
+        });
+        others.push(Entry {
+            digest: Digest::of_content(b""),
+            ..base.clone()
+        });
         let digest = manifest_digest([&base]).unwrap();
         for other in &others {
             assert_ne!(manifest_digest([other]), Some(digest));

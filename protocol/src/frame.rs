@@ -266,7 +266,10 @@ mod tests {
                 })
             );
         }
-        assert_eq!(FrameHeader::parse([0xee, 0, 0, 0, 0]), Err(FrameError::Kind(0xee)));
+        assert_eq!(
+            FrameHeader::parse([0xee, 0, 0, 0, 0]),
+            Err(FrameError::Kind(0xee))
+        );
     }
 
     #[test]
@@ -287,7 +290,10 @@ mod tests {
                 payload: frame.payload.slice(..cut),
             };
             if let Ok((one, two)) = short.unpack_bundle() {
-                assert!(one.unpack().is_err() || two.unpack().is_err(), "cut at {cut}");
+                assert!(
+                    one.unpack().is_err() || two.unpack().is_err(),
+                    "cut at {cut}"
+                );
             }
         }
     }

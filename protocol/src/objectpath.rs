@@ -182,10 +182,7 @@ impl LeafKey {
     pub fn of_file(volume: &[u8], path: &[u8]) -> Result<(LeafKey, ObjectPath), PathError> {
         let separators = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
         let (leaf, object) = match separators.take(LEAF_DEPTH_MAX).last() {
-            Some((at, _)) => (
-                path.get(..at),
-                path.get(at + 1..).unwrap_or_default(),
-            ),
+            Some((at, _)) => (path.get(..at), path.get(at + 1..).unwrap_or_default()),
             None => (None, path),
         };
         let mut key = volume.to_vec();
@@ -310,7 +307,10 @@ mod tests {
 
     #[test]
     fn names_are_shown_escaped() {
-        assert_eq!(PathText::new(b"a\n\xff/\xe6\xbc\xa2").to_string(), "a\\n\\xff/漢");
+        assert_eq!(
+            PathText::new(b"a\n\xff/\xe6\xbc\xa2").to_string(),
+            "a\\n\\xff/漢"
+        );
     }
 
     proptest! {

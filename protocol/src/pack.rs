@@ -250,9 +250,7 @@ impl PackBuilder {
         }
         let raw_bytes = raw.len() as u32;
         let mut compressor = Compressor::new(level).map_err(|_| PackError::Compress)?;
-        let compressed = compressor
-            .compress(&raw)
-            .map_err(|_| PackError::Compress)?;
+        let compressed = compressor.compress(&raw).map_err(|_| PackError::Compress)?;
         let (codec, data) = match compressed.len() < raw.len() {
             true => (Codec::Zstd, Bytes::from(compressed)),
             false => (Codec::Stored, Bytes::from(raw)),
@@ -292,7 +290,10 @@ mod tests {
         let bomb = Bytes::from(zstd::bulk::compress(&zeros, 19).unwrap());
         for declared in [10_u32, 1024 * 1024, PACK_RAW_BYTES_MAX as u32] {
             let pack = Pack::from_parts(1, declared, bomb.clone()).unwrap();
-            assert_eq!(pack.unpack().unwrap_err(), PackError::Compression { declared });
+            assert_eq!(
+                pack.unpack().unwrap_err(),
+                PackError::Compression { declared }
+            );
         }
         assert_eq!(
             Pack::from_parts(1, u32::MAX, bomb).unwrap_err(),

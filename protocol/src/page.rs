@@ -180,7 +180,10 @@ mod tests {
                 .iter()
                 .map(|page| {
                     let bytes: Vec<u8> = page.iter().flat_map(|(_, bytes)| bytes.clone()).collect();
-                    let name = page.last().map(|(name, _)| name.clone()).unwrap_or_default();
+                    let name = page
+                        .last()
+                        .map(|(name, _)| name.clone())
+                        .unwrap_or_default();
                     let digest = page_digest(domain, depth, &bytes);
                     (name.clone(), upper_item(&name, &digest))
                 })
@@ -230,7 +233,9 @@ mod tests {
     #[test]
     fn agrees_with_the_oracle_where_a_list_ends_on_a_boundary() {
         let all = numbered(6000, 20);
-        let ends: Vec<usize> = (0..all.len()).filter(|&at| is_boundary(0, &all[at].0)).collect();
+        let ends: Vec<usize> = (0..all.len())
+            .filter(|&at| is_boundary(0, &all[at].0))
+            .collect();
         assert!(ends.len() > 5);
         for end in ends {
             assert_eq!(

@@ -1,0 +1,62 @@
+//! Commits: the moments at which what was staged becomes the tree.
+
+use hikae_protocol::message::decode;
+use hikae_protocol::snapshot::{SignedSnapshot, Snapshot};
+use serde::{Deserialize, Serialize};
+
+use super::CatalogueError;
+use super::db::LeafValue;
+
+/// The record of a commit, one block of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Commit {
+    /// The node's own count of commits; the first is 1.
+    pub number: u64,
+    /// The snapshot whose tree this is.
+    pub signed: SignedSnapshot,
+    /// The node's clock, milliseconds since the epoch.
+    pub accepted_ms: i64,
+}
+
+impl Commit {
+    /// What was signed. It was verified before the commit was written.
+    ///
+    /// Errors: `CatalogueError::Encode` if the bytes are no snapshot.
+    pub fn snapshot(&self) -> Result<Snapshot, CatalogueError> {
+        decode(&self.signed.body).map_err(CatalogueError::Encode)
+    }
+}
+
+/// Counts over all leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Totals {
+    /// Leaves that have entries.
+    pub leaves: u64,
+    /// Entries.
+    pub entries: u64,
+    /// Bytes of their contents.
+    pub bytes: u64,
+}
+
+impl Totals {
+    /// The counts of a snapshot.
+    pub fn of(snapshot: &Snapshot) -> Totals {
+        Totals {
+            leaves: snapshot.leaves,
+            entries: snapshot.entries,
+            bytes: snapshot.bytes,
+        }
+    }
+
+    /// The counts after a leaf changed from `old` to `new`.
+    pub(super) fn replace(&mut self, old: Option<&LeafValue>, new: &LeafValue) {
+        if let Some(old) = old {
+            self.leaves -= u64::from(old.entries > 0);
+            self.entries -= old.entries;
+            self.bytes -= old.bytes;
+        }
+        self.leaves += u64::from(new.entries > 0);
+        self.entries += new.entries;
+        self.bytes += new.bytes;
+    }
+}

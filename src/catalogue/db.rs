@@ -1,0 +1,411 @@
+//! The index: the only file that knows sled. Small fixed records that can be
+//! deleted at any time and are rebuilt from the segments.
+//!
+//! Nothing here is ever waited for to be durable.
+
+use std::path::Path;
+
+use hikae_protocol::digest::Digest;
+use hikae_protocol::objectpath::LeafKey;
+use hikae_protocol::tree::ChildKind;
+
+use super::CatalogueError;
+use super::leaf::{LeafRecord, RecordPlace};
+use crate::segment::BlockPlace;
+
+/// Bytes that sled may use for its cache.
+const CACHE_BYTES: u64 = 48 * 1024 * 1024;
+/// Bytes of a leaf's value.
+const LEAF_VALUE_BYTES: usize = 84;
+
+/// What the index knows of a leaf: fixed size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeafValue {
+    /// Digest of the manifest; none of a leaf without entries.
+    pub digest: Option<Digest>,
+    /// The signer's commit that last changed it.
+    pub sequence: u64,
+    /// The node's own commit that brought this record.
+    pub commit: u64,
+    /// Entries.
+    pub entries: u64,
+    /// Bytes of the contents.
+    pub bytes: u64,
+    /// Bytes of the contents that the last change brought.
+    pub newest_bytes: u64,
+    /// Where the record lies.
+    pub place: RecordPlace,
+}
+
+impl LeafValue {
+    /// The value of a record that lies at `place`.
+    pub fn of(record: &LeafRecord, place: RecordPlace) -> LeafValue {
+        LeafValue {
+            digest: record.digest(),
+            sequence: record.sequence,
+            commit: record.commit,
+            entries: record.files.len() as u64,
+            bytes: record.bytes(),
+            newest_bytes: record.newest_bytes(),
+            place,
+        }
+    }
+
+    fn to_bytes(self) -> [u8; LEAF_VALUE_BYTES] {
+        let mut bytes = [0; LEAF_VALUE_BYTES];
+        if let Some(digest) = self.digest {
+            bytes[..32].copy_from_slice(digest.as_bytes());
+        }
+        let numbers = [
+            self.sequence,
+            self.commit,
+            self.entries,
+            self.bytes,
+            self.newest_bytes,
+            self.place.block,
+        ];
+        for (at, number) in numbers.iter().enumerate() {
+            bytes[32 + 8 * at..40 + 8 * at].copy_from_slice(&number.to_le_bytes());
+        }
+        bytes[80..].copy_from_slice(&self.place.index.to_le_bytes());
+        bytes
+    }
+
+    fn parse(bytes: &[u8]) -> Option<LeafValue> {
+        let bytes: &[u8; LEAF_VALUE_BYTES] = bytes.try_into().ok()?;
+        let number = |at: usize| {
+            u64::from_le_bytes(
+                bytes[32 + 8 * at..40 + 8 * at]
+                    .try_into()
+                    .unwrap_or_default(),
+            )
+        };
+        let entries = number(2);
+        Some(LeafValue {
+            digest: match entries {
+                0 => None,
+                _ => Some(Digest(bytes[..32].try_into().ok()?)),
+            },
+            sequence: number(0),
+            commit: number(1),
+            entries,
+            bytes: number(3),
+            newest_bytes: number(4),
+            place: RecordPlace {
+                block: number(5),
+                index: u32::from_le_bytes(bytes[80..].try_into().ok()?),
+            },
+        })
+    }
+}
+
+/// The index's tables.
+pub struct Db {
+    db: sled::Db,
+    /// depth, path -> `LeafValue` of the tree
+    leaves: sled::Tree,
+    /// depth, path -> digest
+    nodes: sled::Tree,
+    /// path -> `LeafValue`, not yet committed
+    staged: sled::Tree,
+    /// sequence, path -> nothing
+    changed: sled::Tree,
+    /// path -> nothing: leaves that the published tree does not show yet
+    unpublished: sled::Tree,
+    /// block id -> segment, offset
+    blocks: sled::Tree,
+    /// a few values by name
+    meta: sled::Tree,
+}
+
+/// The key of a leaf or node: its depth, so that the children of a node are
+/// one range, then its path.
+fn tree_key(path: &[u8]) -> Vec<u8> {
+    let depth = path.iter().filter(|&&byte| byte == b'/').count() as u8;
+    let mut key = Vec::with_capacity(1 + path.len());
+    key.push(depth);
+    key.extend_from_slice(path);
+    key
+}
+
+/// The range of the keys directly below the node `path`.
+fn child_prefix(path: &[u8]) -> Vec<u8> {
+    if path.is_empty() {
+        return vec![1];
+    }
+    let mut key = tree_key(path);
+    key[0] += 1;
+    key.push(b'/');
+    key
+}
+
+fn corrupt(what: &str) -> CatalogueError {
+    CatalogueError::Index(sled::Error::ReportableBug(format!(
+        "the index has a wrong {what}"
+    )))
+}
+
+impl Db {
+    /// Opens the index in `folder`, or an empty one.
+    ///
+    /// Errors: `CatalogueError::Index`.
+    pub fn open(folder: &Path) -> Result<Db, CatalogueError> {
+        let db = sled::Config::new()
+            .path(folder)
+            .cache_capacity(CACHE_BYTES)
+            .flush_every_ms(None)
+            .mode(sled::Mode::HighThroughput)
+            .open()?;
+        Ok(Db {
+            leaves: db.open_tree("leaves")?,
+            nodes: db.open_tree("nodes")?,
+            staged: db.open_tree("staged")?,
+            changed: db.open_tree("changed")?,
+            unpublished: db.open_tree("unpublished")?,
+            blocks: db.open_tree("blocks")?,
+            meta: db.open_tree("meta")?,
+            db,
+        })
+    }
+
+    /// Writes everything out, before a clean close.
+    ///
+    /// Errors: `CatalogueError::Index`.
+    pub fn flush(&self) -> Result<(), CatalogueError> {
+        self.db.flush()?;
+        Ok(())
+    }
+
+    /// A value by name.
+    pub fn meta(&self, name: &str) -> Result<Option<Vec<u8>>, CatalogueError> {
+        Ok(self.meta.get(name)?.map(|value| value.to_vec()))
+    }
+
+    /// Sets a value by name.
+    pub fn set_meta(&self, name: &str, value: &[u8]) -> Result<(), CatalogueError> {
+        self.meta.insert(name, value)?;
+        Ok(())
+    }
+
+    /// A committed leaf.
+    pub fn leaf(&self, path: &[u8]) -> Result<Option<LeafValue>, CatalogueError> {
+        match self.leaves.get(tree_key(path))? {
+            Some(value) => Ok(Some(
+                LeafValue::parse(&value).ok_or_else(|| corrupt("leaf"))?,
+            )),
+            None => Ok(None),
+        }
+    }
+
+    /// A staged leaf.
+    pub fn staged(&self, path: &[u8]) -> Result<Option<LeafValue>, CatalogueError> {
+        match self.staged.get(path)? {
+            Some(value) => Ok(Some(
+                LeafValue::parse(&value).ok_or_else(|| corrupt("staged leaf"))?,
+            )),
+            None => Ok(None),
+        }
+    }
+
+    /// Stages leaves.
+    pub fn stage(&self, leaves: &[(LeafKey, LeafValue)]) -> Result<(), CatalogueError> {
+        let mut batch = sled::Batch::default();
+        for (key, value) in leaves {
+            batch.insert(key.as_bytes(), value.to_bytes().to_vec());
+        }
+        self.staged.apply_batch(batch)?;
+        Ok(())
+    }
+
+    /// Drops staged leaves; without keys all.
+    pub fn unstage<'a>(
+        &self,
+        keys: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Result<(), CatalogueError> {
+        let mut any = false;
+        for key in keys {
+            any = true;
+            self.staged.remove(key)?;
+        }
+        if !any {
+            self.staged.clear()?;
+        }
+        Ok(())
+    }
+
+    /// Every staged leaf, in canonical order.
+    pub fn all_staged(&self) -> impl Iterator<Item = Result<(LeafKey, LeafValue), CatalogueError>> {
+        self.staged.iter().map(|item| {
+            let (path, value) = item?;
+            let key = LeafKey::parse(&path).map_err(|_| corrupt("staged key"))?;
+            Ok((
+                key,
+                LeafValue::parse(&value).ok_or_else(|| corrupt("staged leaf"))?,
+            ))
+        })
+    }
+
+    /// Makes leaves part of the tree: the leaf, when it changed, and that the
+    /// published tree lacks it.
+    pub fn apply(&self, leaves: &[(LeafKey, LeafValue)]) -> Result<(), CatalogueError> {
+        let (mut values, mut changed) = (sled::Batch::default(), sled::Batch::default());
+        let mut unpublished = sled::Batch::default();
+        for (key, value) in leaves {
+            let path = key.as_bytes();
+            if let Some(old) = self.leaf(path)? {
+                changed.remove(changed_key(old.sequence, path));
+            }
+            changed.insert(changed_key(value.sequence, path), &[]);
+            values.insert(tree_key(path), value.to_bytes().to_vec());
+            unpublished.insert(path, &[]);
+        }
+        self.leaves.apply_batch(values)?;
+        self.changed.apply_batch(changed)?;
+        self.unpublished.apply_batch(unpublished)?;
+        Ok(())
+    }
+
+    /// Forgets every leaf of the tree that is not in `keep`, so that a new
+    /// epoch's sequence numbers start clean.
+    pub fn clear_changed(&self) -> Result<(), CatalogueError> {
+        self.changed.clear()?;
+        Ok(())
+    }
+
+    /// Sets nodes; none removes.
+    pub fn set_nodes(&self, nodes: &[(Vec<u8>, Option<Digest>)]) -> Result<(), CatalogueError> {
+        let mut batch = sled::Batch::default();
+        for (path, digest) in nodes {
+            match digest {
+                Some(digest) => batch.insert(tree_key(path), digest.as_bytes()),
+                None => batch.remove(tree_key(path)),
+            }
+        }
+        self.nodes.apply_batch(batch)?;
+        Ok(())
+    }
+
+    /// Forgets all nodes.
+    pub fn clear_nodes(&self) -> Result<(), CatalogueError> {
+        self.nodes.clear()?;
+        Ok(())
+    }
+
+    /// The children of a node that are of `kind`, by path.
+    pub fn children(
+        &self,
+        node: &[u8],
+        kind: ChildKind,
+    ) -> impl Iterator<Item = Result<(Vec<u8>, Option<Digest>), CatalogueError>> {
+        let tree = match kind {
+            ChildKind::Leaf => &self.leaves,
+            ChildKind::Node => &self.nodes,
+        };
+        tree.scan_prefix(child_prefix(node)).map(move |item| {
+            let (key, value) = item?;
+            let digest = match kind {
+                ChildKind::Leaf => {
+                    LeafValue::parse(&value)
+                        .ok_or_else(|| corrupt("leaf"))?
+                        .digest
+                }
+                ChildKind::Node => Some(Digest(value[..].try_into().map_err(|_| corrupt("node"))?)),
+            };
+            Ok((key[1..].to_vec(), digest))
+        })
+    }
+
+    /// Every leaf of the tree at or below the node or leaf `path`; leaves of
+    /// one depth come in order, depths one after the other.
+    pub fn leaves_below(
+        &self,
+        path: &[u8],
+    ) -> impl Iterator<Item = Result<(LeafKey, LeafValue), CatalogueError>> {
+        let own = self.leaves.get(tree_key(path)).transpose();
+        let own = own.map(|value| value.map(|value| (sled::IVec::from(tree_key(path)), value)));
+        let deepest = 1 + hikae_protocol::objectpath::LEAF_DEPTH_MAX as u8;
+        let from = child_prefix(path);
+        let below = (from[0]..=deepest).flat_map(move |depth| {
+            let mut prefix = from.clone();
+            prefix[0] = depth;
+            self.leaves.scan_prefix(prefix)
+        });
+        own.into_iter().chain(below).map(|item| {
+            let (key, value) = item?;
+            let key = LeafKey::parse(&key[1..]).map_err(|_| corrupt("leaf key"))?;
+            Ok((
+                key,
+                LeafValue::parse(&value).ok_or_else(|| corrupt("leaf"))?,
+            ))
+        })
+    }
+
+    /// Keys of the leaves that changed after commit `sequence`, by commit.
+    pub fn changed_since(
+        &self,
+        sequence: u64,
+    ) -> impl Iterator<Item = Result<LeafKey, CatalogueError>> {
+        let from = (sequence + 1).to_be_bytes();
+        self.changed.range(from..).map(|item| {
+            let (key, _) = item?;
+            LeafKey::parse(key.get(8..).unwrap_or_default()).map_err(|_| corrupt("changed key"))
+        })
+    }
+
+    /// Keys of the leaves that the published tree lacks, in canonical order.
+    pub fn unpublished(&self) -> impl Iterator<Item = Result<LeafKey, CatalogueError>> {
+        self.unpublished
+            .iter()
+            .keys()
+            .map(|key| LeafKey::parse(&key?).map_err(|_| corrupt("unpublished key")))
+    }
+
+    /// Whether the published tree lacks nothing.
+    pub fn is_published(&self) -> bool {
+        self.unpublished.is_empty()
+    }
+
+    /// The published tree shows these leaves.
+    pub fn set_published(&self, keys: &[LeafKey]) -> Result<(), CatalogueError> {
+        let mut batch = sled::Batch::default();
+        for key in keys {
+            batch.remove(key.as_bytes());
+        }
+        self.unpublished.apply_batch(batch)?;
+        Ok(())
+    }
+
+    /// Where every block lies.
+    pub fn blocks(&self) -> impl Iterator<Item = Result<(u64, BlockPlace), CatalogueError>> {
+        self.blocks.iter().map(|item| {
+            let (key, value) = item?;
+            let id = key[..]
+                .try_into()
+                .map(u64::from_be_bytes)
+                .map_err(|_| corrupt("block id"))?;
+            let value: [u8; 12] = value[..].try_into().map_err(|_| corrupt("block place"))?;
+            let [a, b, c, d, offset @ ..] = value;
+            let place = BlockPlace {
+                segment: u32::from_le_bytes([a, b, c, d]),
+                offset: u64::from_le_bytes(offset),
+            };
+            Ok((id, place))
+        })
+    }
+
+    /// Records where a block lies.
+    pub fn set_block(&self, id: u64, place: BlockPlace) -> Result<(), CatalogueError> {
+        let mut value = [0; 12];
+        value[..4].copy_from_slice(&place.segment.to_le_bytes());
+        value[4..].copy_from_slice(&place.offset.to_le_bytes());
+        self.blocks.insert(id.to_be_bytes(), &value)?;
+        Ok(())
+    }
+}
+
+fn changed_key(sequence: u64, path: &[u8]) -> Vec<u8> {
+    let mut key = Vec::with_capacity(8 + path.len());
+    key.extend_from_slice(&sequence.to_be_bytes());
+    key.extend_from_slice(path);
+    key
+}

@@ -1,0 +1,320 @@
+//! Opens the index where it was closed cleanly, else makes it anew from the
+//! segments.
+//!
+//! The mark of a clean close names the end of the log and a random number
+//! that the index holds too. It is removed, durably, before anything is
+//! written; so an index that is missing, garbled or older than the segments
+//! is never believed.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use hikae_protocol::message::decode;
+use hikae_protocol::objectpath::LeafKey;
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+
+use super::CatalogueError;
+use super::commit::Commit;
+use super::db::{Db, LeafValue};
+use super::leaf::RecordPlace;
+use super::open::{Head, LeafItem, RebuildReport, encode};
+use super::tree::update;
+use crate::disk::{DiskError, read_small, replace_file};
+use crate::progress::Monitor;
+use crate::segment::{
+    BlockKind, BlockPlace, Damage, ScanEnd, ScannedBlock, SegmentError, SegmentReader, scan,
+};
+
+/// Names of values in the index.
+const META_GENERATION: &str = "generation";
+const META_HEAD: &str = "head";
+
+/// What a clean close leaves behind.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct CleanMark {
+    end: ScanEnd,
+    generation: [u8; 16],
+}
+
+/// An index that agrees with the segments.
+pub(super) struct Opened {
+    pub db: Db,
+    pub end: ScanEnd,
+    pub blocks: HashMap<u64, BlockPlace>,
+    pub head: Option<Head>,
+    pub report: Option<RebuildReport>,
+}
+
+/// The folder of the segments.
+pub(super) fn segments(store: &Path) -> PathBuf {
+    store.join("segments")
+}
+
+fn index(store: &Path) -> PathBuf {
+    store.join("catalogue")
+}
+
+fn mark(store: &Path) -> PathBuf {
+    store.join("clean")
+}
+
+fn disk<'a>(
+    action: &'static str,
+    path: &'a Path,
+) -> impl Fn(std::io::Error) -> CatalogueError + 'a {
+    move |error| {
+        let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
+        CatalogueError::Disk(DiskError::at(action, path, errno))
+    }
+}
+
+/// Opens the index of `store`, or rebuilds it.
+///
+/// Errors: `CatalogueError`.
+pub(super) fn open_or_rebuild(
+    store: &Path,
+    monitor: &dyn Monitor,
+) -> Result<Opened, CatalogueError> {
+    let folder = segments(store);
+    fs::create_dir_all(&folder).map_err(disk("create", &folder))?;
+    let marked = read_small(&mark(store))?.and_then(|bytes| decode::<CleanMark>(&bytes).ok());
+    remove_mark(store)?;
+    let reason = match marked {
+        None if !index(store).exists() => "there was no index",
+        None => "the store was not closed cleanly",
+        Some(marked) => match open_clean(store, &marked) {
+            Ok(Some(opened)) => return Ok(opened),
+            Ok(None) => "the index is of another time than the segments",
+            Err(_) => "the index could not be read",
+        },
+    };
+    rebuild(store, reason, monitor)
+}
+
+fn remove_mark(store: &Path) -> Result<(), CatalogueError> {
+    match fs::remove_file(mark(store)) {
+        Ok(()) => fs::File::open(store)
+            .and_then(|folder| folder.sync_all())
+            .map_err(disk("sync", store)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(disk("remove", &mark(store))(error)),
+    }
+}
+
+/// The index as it was left, if it is the one that the mark speaks of and the
+/// segments end where they did.
+fn open_clean(store: &Path, marked: &CleanMark) -> Result<Option<Opened>, CatalogueError> {
+    let newest = segments(store).join(format!("{:08}.seg", marked.end.segment));
+    let next = segments(store).join(format!("{:08}.seg", marked.end.segment + 1));
+    let ends = match marked.end.segment {
+        0 => true,
+        _ => fs::metadata(&newest).is_ok_and(|found| found.len() == marked.end.offset),
+    };
+    if !ends || next.exists() || !index(store).exists() {
+        return Ok(None);
+    }
+    let db = Db::open(&index(store))?;
+    if db.meta(META_GENERATION)?.as_deref() != Some(&marked.generation[..]) {
+        return Ok(None);
+    }
+    let head = match db.meta(META_HEAD)? {
+        None => None,
+        Some(bytes) => {
+            let commit: Commit = decode(&bytes).map_err(CatalogueError::Encode)?;
+            Some(Head {
+                snapshot: commit.snapshot()?,
+                commit,
+            })
+        }
+    };
+    let blocks: Result<HashMap<_, _>, _> = db.blocks().collect();
+    Ok(Some(Opened {
+        blocks: blocks?,
+        end: marked.end,
+        head,
+        report: None,
+        db,
+    }))
+}
+
+/// Writes the index out and leaves the mark.
+///
+/// Errors: `CatalogueError`.
+pub(super) fn mark_clean(
+    store: &Path,
+    db: &Db,
+    end: ScanEnd,
+    head: Option<&Head>,
+) -> Result<(), CatalogueError> {
+    let mut generation = [0; 16];
+    getrandom::fill(&mut generation).map_err(|_| {
+        CatalogueError::Disk(DiskError::at("draw random numbers for", store, Errno::IO))
+    })?;
+    if let Some(head) = head {
+        db.set_meta(META_HEAD, &encode(&head.commit)?)?;
+    }
+    db.set_meta(META_GENERATION, &generation)?;
+    db.flush()?;
+    replace_file(&mark(store), &encode(&CleanMark { end, generation })?)?;
+    Ok(())
+}
+
+fn rebuild(
+    store: &Path,
+    reason: &'static str,
+    monitor: &dyn Monitor,
+) -> Result<Opened, CatalogueError> {
+    let started = Instant::now();
+    let folder = index(store);
+    if folder.exists() {
+        fs::remove_dir_all(&folder).map_err(disk("remove", &folder))?;
+    }
+    monitor.stage("rebuild the index", None);
+    let mut replay = Replay {
+        db: Db::open(&folder)?,
+        reader: SegmentReader::new(&segments(store)),
+        blocks: HashMap::new(),
+        head: None,
+    };
+    let (end, damages) = scan(&segments(store), |scanned| {
+        monitor.advance(1);
+        replay.take(scanned)
+    })?;
+    let (leaves, root_matches) = replay.grow_tree()?;
+    let report = RebuildReport {
+        reason,
+        leaves,
+        seconds: started.elapsed().as_secs_f64(),
+        damages,
+        root_matches,
+    };
+    for Damage {
+        path,
+        offset,
+        bytes,
+    } in &report.damages
+    {
+        monitor.note(&format!(
+            "{}: {bytes} bytes from byte {offset} are damaged",
+            path.display()
+        ));
+    }
+    // A store that was never written to is new, not rebuilt.
+    let report = (end.segment > 0).then_some(report);
+    Ok(Opened {
+        db: replay.db,
+        end,
+        blocks: replay.blocks,
+        head: replay.head,
+        report,
+    })
+}
+
+/// Takes blocks in the order of the log.
+struct Replay {
+    db: Db,
+    reader: SegmentReader,
+    blocks: HashMap<u64, BlockPlace>,
+    head: Option<Head>,
+}
+
+impl Replay {
+    fn take(&mut self, scanned: ScannedBlock) -> Result<(), CatalogueError> {
+        let header = scanned.block.header;
+        self.blocks.insert(header.id, scanned.place);
+        self.db.set_block(header.id, scanned.place)?;
+        match header.kind {
+            BlockKind::Contents | BlockKind::LeafPart => Ok(()),
+            BlockKind::Leaves => self.stage(&scanned),
+            BlockKind::Unstage => {
+                let items = unpack(&scanned)?;
+                self.db.unstage(items.iter())
+            }
+            BlockKind::Commit => {
+                let items = unpack(&scanned)?;
+                let commit: Commit = decode(items.get(0).unwrap_or_default())
+                    .map_err(|source| record_error(header.id, 0, "commit", source))?;
+                self.commit(commit)
+            }
+        }
+    }
+
+    fn stage(&mut self, scanned: &ScannedBlock) -> Result<(), CatalogueError> {
+        let block = scanned.block.header.id;
+        let mut staged: Vec<(LeafKey, LeafValue)> = Vec::new();
+        for (index, item) in unpack(scanned)?.iter().enumerate() {
+            let index = index as u32;
+            let wrong = |source| record_error(block, index, "leaf record", source);
+            let record = match decode(item).map_err(wrong)? {
+                LeafItem::Whole(record) => record,
+                LeafItem::Split(parts) => decode(&self.joined(&parts)?).map_err(wrong)?,
+            };
+            let value = LeafValue::of(&record, RecordPlace { block, index });
+            staged.push((record.key, value));
+        }
+        self.db.stage(&staged)
+    }
+
+    fn joined(&self, parts: &[u64]) -> Result<Vec<u8>, CatalogueError> {
+        let mut whole = Vec::new();
+        for &block in parts {
+            let missing = CatalogueError::Missing { block, index: 0 };
+            let place = *self.blocks.get(&block).ok_or(missing)?;
+            let items = self.reader.items(block, place)?;
+            whole.extend_from_slice(items.get(0).unwrap_or_default());
+        }
+        Ok(whole)
+    }
+
+    fn commit(&mut self, commit: Commit) -> Result<(), CatalogueError> {
+        let staged: Result<Vec<_>, _> = self.db.all_staged().collect();
+        let staged = staged?;
+        let snapshot = commit.snapshot()?;
+        self.db.apply(&staged)?;
+        self.db.unstage([])?;
+        self.head = Some(Head { commit, snapshot });
+        Ok(())
+    }
+
+    /// All nodes from all leaves; says how many leaves there are and whether
+    /// they add up to the last commit's root.
+    fn grow_tree(&mut self) -> Result<(u64, bool), CatalogueError> {
+        let leaves: Result<Vec<(LeafKey, LeafValue)>, _> = self.db.leaves_below(&[]).collect();
+        let leaves = leaves?;
+        let grown = update(
+            &self.db,
+            leaves.iter().map(|(key, value)| (key, value.digest)),
+        )?;
+        self.db.set_nodes(&grown.nodes)?;
+        let matches = self
+            .head
+            .as_ref()
+            .is_none_or(|head| head.snapshot.root == grown.root);
+        Ok((leaves.len() as u64, matches))
+    }
+}
+
+fn record_error(
+    block: u64,
+    index: u32,
+    expected: &'static str,
+    source: hikae_protocol::message::DecodeError,
+) -> CatalogueError {
+    CatalogueError::Record {
+        block,
+        index,
+        expected,
+        source,
+    }
+}
+
+fn unpack(scanned: &ScannedBlock) -> Result<hikae_protocol::pack::Items, CatalogueError> {
+    scanned
+        .block
+        .pack
+        .unpack()
+        .map_err(|source| CatalogueError::Segment(SegmentError::Write(source)))
+}

@@ -1,0 +1,157 @@
+//! Brings the Merkle tree up to date: from changed leaves to a root, reading
+//! only the children of nodes that have a change below them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hikae_protocol::digest::Digest;
+use hikae_protocol::objectpath::LeafKey;
+use hikae_protocol::tree::{ChildKind, NodeDigest, name_in_parent, parent, root_digest};
+
+use super::CatalogueError;
+use super::db::Db;
+
+/// Components of the deepest path, less one: the depth of a tree key.
+const DEPTH_MAX: usize = 4;
+
+/// New digests of nodes, not yet applied.
+#[derive(Debug)]
+pub struct TreeUpdate {
+    /// The root of the whole tree.
+    pub root: Digest,
+    /// Changed nodes by path; none is removed. The root node's path is empty.
+    pub nodes: Vec<(Vec<u8>, Option<Digest>)>,
+}
+
+type Overlay = BTreeMap<Vec<u8>, Option<Digest>>;
+
+fn depth(path: &[u8]) -> usize {
+    path.iter().filter(|&&byte| byte == b'/').count()
+}
+
+/// Computes what the tree becomes with `changes` to its leaves.
+///
+/// Errors: `CatalogueError::Index`.
+pub(super) fn update<'a>(
+    db: &Db,
+    changes: impl IntoIterator<Item = (&'a LeafKey, Option<Digest>)>,
+) -> Result<TreeUpdate, CatalogueError> {
+    let mut leaves: Vec<Overlay> = vec![Overlay::new(); DEPTH_MAX + 1];
+    for (key, digest) in changes {
+        leaves[depth(key.as_bytes())].insert(key.as_bytes().to_vec(), digest);
+    }
+    let mut nodes = Vec::new();
+    let mut below = Overlay::new();
+    for child_depth in (2..=DEPTH_MAX).rev() {
+        let above = fold_level(db, &leaves[child_depth], &below)?;
+        nodes.append(&mut below.into_iter().collect());
+        below = above;
+    }
+    let root = node(db, &[], &leaves[1], &below)?;
+    nodes.extend(below);
+    nodes.push((vec![], root));
+    Ok(TreeUpdate {
+        root: root_digest(root),
+        nodes,
+    })
+}
+
+/// The nodes one level up from changed leaves and changed nodes.
+fn fold_level(db: &Db, leaves: &Overlay, nodes: &Overlay) -> Result<Overlay, CatalogueError> {
+    let changed = leaves.keys().chain(nodes.keys());
+    let parents: BTreeSet<Vec<u8>> = changed.map(|path| parent(path).to_vec()).collect();
+    let mut above = Overlay::new();
+    for path in parents {
+        let digest = node(db, &path, leaves, nodes)?;
+        above.insert(path, digest);
+    }
+    Ok(above)
+}
+
+/// The digest of one node: its children in the index under the overlays.
+fn node(
+    db: &Db,
+    path: &[u8],
+    leaves: &Overlay,
+    nodes: &Overlay,
+) -> Result<Option<Digest>, CatalogueError> {
+    let mut children = BTreeMap::new();
+    for (kind, overlay) in [(ChildKind::Leaf, leaves), (ChildKind::Node, nodes)] {
+        for child in db.children(path, kind) {
+            let (child, digest) = child?;
+            children.insert((child, kind), digest);
+        }
+        let from = match path.is_empty() {
+            true => vec![],
+            false => [path, b"/"].concat(),
+        };
+        let own = overlay
+            .range(from.clone()..)
+            .take_while(|(child, _)| child.starts_with(&from));
+        for (child, digest) in own {
+            children.insert((child.clone(), kind), *digest);
+        }
+    }
+    let mut list = NodeDigest::default();
+    for ((child, kind), digest) in &children {
+        if let Some(digest) = digest {
+            list.push(name_in_parent(child), *kind, digest);
+        }
+    }
+    Ok(list.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::catalogue::db::LeafValue;
+    use crate::catalogue::leaf::RecordPlace;
+    use hikae_protocol::tree::oracle_root;
+
+    fn key() -> impl Strategy<Value = LeafKey> {
+        ("[AB]/[LM]", prop::collection::vec("[a-c]{1,2}", 0..4)).prop_map(|(volume, parts)| {
+            let mut path = vec![volume];
+            path.extend(parts);
+            LeafKey::parse(path.join("/").as_bytes()).unwrap()
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(40))]
+
+        /// [S5-5] the incremental tree equals the slow one over any edits.
+        #[test]
+        fn agrees_with_the_oracle(edits in prop::collection::vec(
+            prop::collection::vec((key(), prop::option::of(any::<u8>())), 1..12), 1..6)) {
+            let folder = tempfile::tempdir().unwrap();
+            let db = Db::open(folder.path()).unwrap();
+            let mut oracle = BTreeMap::new();
+            for (sequence, edit) in edits.into_iter().enumerate() {
+                let changes: BTreeMap<LeafKey, Option<Digest>> = edit
+                    .into_iter()
+                    .map(|(key, value)| (key, value.map(|value| Digest::of_content(&[value]))))
+                    .collect();
+                let found = update(&db, changes.iter().map(|(key, digest)| (key, *digest))).unwrap();
+                for (key, digest) in &changes {
+                    let value = LeafValue {
+                        digest: *digest,
+                        sequence: sequence as u64,
+                        commit: 0,
+                        entries: digest.is_some().into(),
+                        bytes: 0,
+                        newest_bytes: 0,
+                        place: RecordPlace { block: 1, index: 0 },
+                    };
+                    db.apply(&[(key.clone(), value)]).unwrap();
+                    match digest {
+                        Some(digest) => { oracle.insert(key.clone(), *digest); }
+                        None => { oracle.remove(key); }
+                    }
+                }
+                db.set_nodes(&found.nodes).unwrap();
+                prop_assert_eq!(found.root, oracle_root(&oracle));
+            }
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Small files of the home: read whole, replaced whole.
+
+use std::fs;
+use std::io::{ErrorKind, Read, Write};
+use std::path::Path;
+
+use rustix::io::Errno;
+
+use super::DiskError;
+
+/// Bytes of a small file, at most.
+const SMALL_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+fn errno(error: &std::io::Error) -> Errno {
+    Errno::from_io_error(error).unwrap_or(Errno::IO)
+}
+
+/// The bytes of a small file; none if it is not there.
+///
+/// Errors: `DiskError`, also when it is over 64 MiB.
+pub fn read_small(path: &Path) -> Result<Option<Vec<u8>>, DiskError> {
+    let wrong = |error: std::io::Error| DiskError::at("read", path, errno(&error));
+    let file = match fs::File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(wrong(error)),
+    };
+    let mut bytes = Vec::new();
+    file.take(SMALL_BYTES_MAX + 1)
+        .read_to_end(&mut bytes)
+        .map_err(wrong)?;
+    if bytes.len() as u64 > SMALL_BYTES_MAX {
+        return Err(DiskError::at("read", path, Errno::FBIG));
+    }
+    Ok(Some(bytes))
+}
+
+/// Replaces a file so that after a power cut it holds the old or the new
+/// bytes, whole.
+///
+/// Errors: `DiskError`; the old file is then still there.
+pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
+    let wrong = |action: &'static str| {
+        move |error: std::io::Error| DiskError::at(action, path, errno(&error))
+    };
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new()
+        .prefix(".hikae-")
+        .tempfile_in(folder)
+        .map_err(wrong("create a file beside"))?;
+    file.write_all(bytes).map_err(wrong("write"))?;
+    file.as_file().sync_all().map_err(wrong("sync"))?;
+    file.persist(path)
+        .map_err(|error| wrong("replace")(error.error))?;
+    fs::File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(wrong("sync the folder of"))
+}

@@ -1,0 +1,75 @@
+//! System calls on files and directories, always below an open descriptor.
+//!
+//! A path that came from a peer, a record or a row is resolved by the kernel
+//! beneath the descriptor of a configured root, and never through a symbolic
+//! link (RELIABILITY.md R4). Nobody else opens files by name, but for the
+//! configured folders themselves.
+
+mod atomic;
+mod directory;
+mod stat;
+
+pub use atomic::{read_small, replace_file};
+pub use directory::{Directory, Item, ItemKind};
+pub use stat::{FileStat, RootIdentity};
+
+use std::path::{Path, PathBuf};
+
+use hikae_protocol::objectpath::PathText;
+use rustix::io::Errno;
+
+/// A system call that failed, and on what.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{action} {place}: {source}")]
+pub struct DiskError {
+    /// What was tried.
+    pub action: &'static str,
+    /// On which path.
+    pub place: String,
+    /// What the system said.
+    #[source]
+    pub source: Errno,
+}
+
+impl DiskError {
+    /// An error on a configured path.
+    pub fn at(action: &'static str, path: &Path, source: Errno) -> DiskError {
+        DiskError {
+            action,
+            place: path.display().to_string(),
+            source,
+        }
+    }
+
+    /// An error on `path` below the folder `root`.
+    pub fn below(action: &'static str, root: &Path, path: &[u8], source: Errno) -> DiskError {
+        DiskError {
+            action,
+            place: format!("{}/{}", root.display(), PathText::new(path)),
+            source,
+        }
+    }
+
+    /// The file or directory is not there.
+    pub fn is_absent(&self) -> bool {
+        matches!(self.source, Errno::NOENT | Errno::NOTDIR)
+    }
+}
+
+/// Joins `name` to a relative path of bytes.
+pub fn join(directory: &[u8], name: &[u8]) -> Vec<u8> {
+    if directory.is_empty() {
+        return name.to_vec();
+    }
+    let mut path = Vec::with_capacity(directory.len() + 1 + name.len());
+    path.extend_from_slice(directory);
+    path.push(b'/');
+    path.extend_from_slice(name);
+    path
+}
+
+/// A configured folder joined with bytes, for messages and for `Command`s.
+pub fn path_below(root: &Path, path: &[u8]) -> PathBuf {
+    use std::os::unix::ffi::OsStrExt;
+    root.join(std::ffi::OsStr::from_bytes(path))
+}

@@ -1,0 +1,160 @@
+//! The block: 72 bytes of header, the coded pack, zeros to a multiple of 8.
+
+use hikae_protocol::digest::{Digest, Domain};
+use hikae_protocol::limits::PACK_RAW_BYTES_MAX;
+use hikae_protocol::pack::Pack;
+
+/// Bytes of a block's header.
+pub const BLOCK_HEADER_BYTES: usize = 72;
+/// Blocks begin at multiples of this.
+pub const BLOCK_ALIGNMENT: u64 = 8;
+/// The first bytes of a block.
+pub const BLOCK_MAGIC: [u8; 4] = *b"hkBL";
+
+/// What a block's items are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BlockKind {
+    /// Contents of files.
+    Contents,
+    /// Leaf records.
+    Leaves,
+    /// A piece of a leaf record that is larger than a pack.
+    LeafPart,
+    /// One commit record: what was staged before it takes effect.
+    Commit,
+    /// Keys of staged leaves that are dropped; no items: all.
+    Unstage,
+}
+
+const KINDS: [(BlockKind, u8); 5] = [
+    (BlockKind::Contents, 1),
+    (BlockKind::Leaves, 2),
+    (BlockKind::LeafPart, 3),
+    (BlockKind::Commit, 4),
+    (BlockKind::Unstage, 5),
+];
+
+impl BlockKind {
+    fn byte(self) -> u8 {
+        KINDS
+            .iter()
+            .find(|(kind, _)| *kind == self)
+            .map_or(0, |(_, byte)| *byte)
+    }
+
+    fn from_byte(byte: u8) -> Option<BlockKind> {
+        KINDS
+            .iter()
+            .find(|(_, written)| *written == byte)
+            .map(|(kind, _)| *kind)
+    }
+}
+
+/// A block's header, SPEC.md [S9-3].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlockHeader {
+    /// What the items are.
+    pub kind: BlockKind,
+    /// The codec of the pack.
+    pub codec: u8,
+    /// Stable id of the block, unique in the store.
+    pub id: u64,
+    /// Bytes of the coded pack.
+    pub stored_bytes: u32,
+    /// Bytes of the pack when decoded.
+    pub raw_bytes: u32,
+    /// Digest of the coded pack.
+    pub digest: Digest,
+}
+
+impl BlockHeader {
+    /// The header of a block that holds `pack`.
+    pub fn new(kind: BlockKind, id: u64, pack: &Pack) -> BlockHeader {
+        BlockHeader {
+            kind,
+            codec: pack.codec.byte(),
+            id,
+            stored_bytes: pack.data.len() as u32,
+            raw_bytes: pack.raw_bytes,
+            digest: Domain::Block.digest(&pack.data),
+        }
+    }
+
+    /// The written form.
+    pub fn to_bytes(self) -> [u8; BLOCK_HEADER_BYTES] {
+        let mut bytes = [0; BLOCK_HEADER_BYTES];
+        bytes[0..4].copy_from_slice(&BLOCK_MAGIC);
+        bytes[4] = self.kind.byte();
+        bytes[5] = self.codec;
+        bytes[8..16].copy_from_slice(&self.id.to_le_bytes());
+        // 16..20: id of the key of a sealed block; 0 is not sealed.
+        bytes[20..24].copy_from_slice(&self.stored_bytes.to_le_bytes());
+        bytes[24..28].copy_from_slice(&self.raw_bytes.to_le_bytes());
+        bytes[32..64].copy_from_slice(self.digest.as_bytes());
+        let check = header_check(&bytes[..64]);
+        bytes[64..72].copy_from_slice(&check);
+        bytes
+    }
+
+    /// Reads a header; none if it is no header, damaged, or over a bound.
+    pub fn parse(bytes: &[u8; BLOCK_HEADER_BYTES]) -> Option<BlockHeader> {
+        if bytes[..4] != BLOCK_MAGIC || bytes[64..72] != header_check(&bytes[..64]) {
+            return None;
+        }
+        let u32_at = |at: usize| bytes[at..at + 4].try_into().ok().map(u32::from_le_bytes);
+        let header = BlockHeader {
+            kind: BlockKind::from_byte(bytes[4])?,
+            codec: bytes[5],
+            id: u64::from_le_bytes(bytes[8..16].try_into().ok()?),
+            stored_bytes: u32_at(20)?,
+            raw_bytes: u32_at(24)?,
+            digest: Digest(bytes[32..64].try_into().ok()?),
+        };
+        let bounded = header.stored_bytes as usize <= PACK_RAW_BYTES_MAX
+            && header.raw_bytes as usize <= PACK_RAW_BYTES_MAX;
+        bounded.then_some(header)
+    }
+
+    /// Bytes from the block's begin to the next one's.
+    pub fn span(&self) -> u64 {
+        let bytes = BLOCK_HEADER_BYTES as u64 + u64::from(self.stored_bytes);
+        bytes.next_multiple_of(BLOCK_ALIGNMENT)
+    }
+}
+
+/// Eight bytes of the derived digest of a header.
+pub fn header_check(bytes: &[u8]) -> [u8; 8] {
+    let [a, b, c, d, e, f, g, h, ..] = Domain::Header.digest(bytes).0;
+    [a, b, c, d, e, f, g, h]
+}
+
+/// A block that was read and whose digest was checked.
+#[derive(Debug, Clone)]
+pub struct Block {
+    /// The header.
+    pub header: BlockHeader,
+    /// The coded pack.
+    pub pack: Pack,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hikae_protocol::pack::PackBuilder;
+
+    /// [S9-3] every flipped bit of a header is noticed.
+    #[test]
+    fn every_flipped_bit_of_a_header_is_noticed() {
+        let mut builder = PackBuilder::default();
+        builder.push(b"abc");
+        let pack = builder.finish(3).unwrap();
+        let header = BlockHeader::new(BlockKind::Contents, 7, &pack);
+        let bytes = header.to_bytes();
+        assert_eq!(BlockHeader::parse(&bytes), Some(header));
+        for at in 0..bytes.len() * 8 {
+            let mut bad = bytes;
+            bad[at / 8] ^= 1 << (at % 8);
+            assert_eq!(BlockHeader::parse(&bad), None, "bit {at}");
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! The log: appends blocks to the newest segment and begins the next when it
+//! is full.
+//!
+//! A segment that has a successor is sealed: synced, then never written
+//! again. After a failed write or sync nothing more is written.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use bytes::BytesMut;
+use hikae_protocol::pack::Pack;
+use rustix::io::Errno;
+
+use super::SegmentError;
+use super::block::{BLOCK_ALIGNMENT, BlockHeader, BlockKind, header_check};
+use super::scan::ScanEnd;
+use crate::disk::DiskError;
+
+/// Bytes after which the next segment begins.
+const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
+/// Bytes of a segment's header.
+pub(super) const SEGMENT_HEADER_BYTES: u64 = 24;
+const SEGMENT_MAGIC: [u8; 8] = *b"hikaeSEG";
+const SEGMENT_VERSION: u32 = 1;
+
+/// Where a block lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlockPlace {
+    /// Number of the segment.
+    pub segment: u32,
+    /// Where the block begins, bytes.
+    pub offset: u64,
+}
+
+/// The file of a segment.
+pub(super) fn segment_path(folder: &Path, number: u32) -> PathBuf {
+    folder.join(format!("{number:08}.seg"))
+}
+
+/// The number of the segment that a file name stands for.
+pub(super) fn segment_number(name: &str) -> Option<u32> {
+    let digits = name.strip_suffix(".seg")?;
+    (digits.len() == 8).then(|| digits.parse().ok()).flatten()
+}
+
+/// The header of segment `number`, SPEC.md [S9-1]: magic (8), version (4),
+/// number (4), check (8).
+pub(super) fn segment_header(number: u32) -> [u8; SEGMENT_HEADER_BYTES as usize] {
+    let mut bytes = [0; SEGMENT_HEADER_BYTES as usize];
+    bytes[..8].copy_from_slice(&SEGMENT_MAGIC);
+    bytes[8..12].copy_from_slice(&SEGMENT_VERSION.to_le_bytes());
+    bytes[12..16].copy_from_slice(&number.to_le_bytes());
+    let check = header_check(&bytes[..16]);
+    bytes[16..].copy_from_slice(&check);
+    bytes
+}
+
+/// Appends blocks.
+#[derive(Debug)]
+pub struct SegmentLog {
+    folder: PathBuf,
+    file: Option<File>,
+    number: u32,
+    end: u64,
+    next_id: u64,
+    unsynced: bool,
+    poisoned: bool,
+}
+
+impl SegmentLog {
+    /// Goes on after what a scan found; what follows its end is cut off (a
+    /// torn tail that was never acknowledged).
+    ///
+    /// Errors: `SegmentError::Disk`.
+    pub fn open(folder: &Path, end: ScanEnd) -> Result<SegmentLog, SegmentError> {
+        let mut log = SegmentLog {
+            folder: folder.to_path_buf(),
+            file: None,
+            number: end.segment,
+            end: end.offset,
+            next_id: end.next_id,
+            unsynced: false,
+            poisoned: false,
+        };
+        if end.segment > 0 {
+            let path = segment_path(folder, end.segment);
+            let file = OpenOptions::new()
+                .read(true)
+                .append(true)
+                .open(&path)
+                .map_err(|error| disk("open", &path, &error))?;
+            file.set_len(end.offset)
+                .and_then(|()| file.sync_all())
+                .map_err(|error| disk("truncate", &path, &error))?;
+            log.file = Some(file);
+        }
+        Ok(log)
+    }
+
+    /// Where the next block will begin, and its id.
+    pub fn end(&self) -> ScanEnd {
+        ScanEnd {
+            segment: self.number,
+            offset: self.end,
+            next_id: self.next_id,
+        }
+    }
+
+    /// Appends a block; it is durable after the next `sync`.
+    ///
+    /// Errors: `SegmentError`; after one of the disk the log is poisoned.
+    pub fn append(
+        &mut self,
+        kind: BlockKind,
+        pack: &Pack,
+    ) -> Result<(u64, BlockPlace), SegmentError> {
+        if self.poisoned {
+            return Err(SegmentError::Poisoned);
+        }
+        let result = self.append_block(kind, pack);
+        self.poisoned = result.is_err();
+        result
+    }
+
+    fn append_block(
+        &mut self,
+        kind: BlockKind,
+        pack: &Pack,
+    ) -> Result<(u64, BlockPlace), SegmentError> {
+        if self.file.is_none() || self.end >= SEGMENT_BYTES {
+            self.begin_segment()?;
+        }
+        let id = self.next_id;
+        let header = BlockHeader::new(kind, id, pack);
+        let mut bytes = BytesMut::with_capacity(header.span() as usize);
+        bytes.extend_from_slice(&header.to_bytes());
+        bytes.extend_from_slice(&pack.data);
+        bytes.resize(header.span() as usize, 0);
+        let path = segment_path(&self.folder, self.number);
+        if let Some(file) = &mut self.file {
+            file.write_all(&bytes)
+                .map_err(|error| disk("append to", &path, &error))?;
+        }
+        let place = BlockPlace {
+            segment: self.number,
+            offset: self.end,
+        };
+        debug_assert_eq!(place.offset % BLOCK_ALIGNMENT, 0);
+        self.end += header.span();
+        self.next_id += 1;
+        self.unsynced = true;
+        Ok((id, place))
+    }
+
+    fn begin_segment(&mut self) -> Result<(), SegmentError> {
+        self.sync_file()?;
+        let number = self.number + 1;
+        let path = segment_path(&self.folder, number);
+        // A segment whose header was torn holds nothing; a scan skips it.
+        if fs::metadata(&path).is_ok_and(|found| found.len() < SEGMENT_HEADER_BYTES) {
+            fs::remove_file(&path).map_err(|error| disk("remove", &path, &error))?;
+        }
+        let mut file = OpenOptions::new()
+            .create_new(true)
+            .read(true)
+            .append(true)
+            .open(&path)
+            .map_err(|error| disk("create", &path, &error))?;
+        file.write_all(&segment_header(number))
+            .and_then(|()| file.sync_all())
+            .map_err(|error| disk("write", &path, &error))?;
+        File::open(&self.folder)
+            .and_then(|folder| folder.sync_all())
+            .map_err(|error| disk("sync", &self.folder, &error))?;
+        self.file = Some(file);
+        self.number = number;
+        self.end = SEGMENT_HEADER_BYTES;
+        Ok(())
+    }
+
+    /// Makes every appended block durable.
+    ///
+    /// Errors: `SegmentError`; the log is then poisoned.
+    pub fn sync(&mut self) -> Result<(), SegmentError> {
+        if self.poisoned {
+            return Err(SegmentError::Poisoned);
+        }
+        let result = self.sync_file();
+        self.poisoned = result.is_err();
+        result
+    }
+
+    fn sync_file(&mut self) -> Result<(), SegmentError> {
+        if !self.unsynced {
+            return Ok(());
+        }
+        if let Some(file) = &self.file {
+            file.sync_data()
+                .map_err(|error| disk("sync", &segment_path(&self.folder, self.number), &error))?;
+        }
+        self.unsynced = false;
+        Ok(())
+    }
+}
+
+pub(super) fn disk(action: &'static str, path: &Path, error: &std::io::Error) -> SegmentError {
+    let errno = Errno::from_io_error(error).unwrap_or(Errno::IO);
+    SegmentError::Disk(DiskError::at(action, path, errno))
+}
+
+/// The numbers of the segments in `folder`, ascending.
+///
+/// Errors: `SegmentError::Disk`.
+pub(super) fn segment_numbers(folder: &Path) -> Result<Vec<u32>, SegmentError> {
+    let wrong = |error: std::io::Error| disk("list", folder, &error);
+    let mut numbers = Vec::new();
+    for entry in fs::read_dir(folder).map_err(wrong)? {
+        let name = entry.map_err(wrong)?.file_name();
+        numbers.extend(name.to_str().and_then(segment_number));
+    }
+    numbers.sort_unstable();
+    Ok(numbers)
+}

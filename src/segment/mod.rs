@@ -1,0 +1,56 @@
+//! Segments: append-only files of checksummed, self-describing blocks. They
+//! are the truth of a node; every index over them can be deleted.
+//!
+//! SPEC.md section 9. A block is found by a stable id; which segment holds it
+//! is the catalogue's block table.
+
+mod block;
+mod log;
+mod reader;
+mod scan;
+
+pub use block::{BLOCK_HEADER_BYTES, Block, BlockHeader, BlockKind};
+pub use log::{BlockPlace, SegmentLog};
+pub use reader::SegmentReader;
+pub use scan::{Damage, ScanEnd, ScannedBlock, scan};
+
+use std::path::PathBuf;
+
+use hikae_protocol::pack::PackError;
+
+use crate::disk::DiskError;
+
+/// Why a segment could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum SegmentError {
+    /// The disk failed.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// A block's bytes are not what was written.
+    #[error("segment {path}: the block at byte {offset} is damaged: {what}")]
+    Damaged {
+        /// The segment's file.
+        path: PathBuf,
+        /// Where the block begins, bytes.
+        offset: u64,
+        /// What does not fit.
+        what: &'static str,
+    },
+    /// A block's pack does not decode.
+    #[error("segment {path}: the block at byte {offset}: {source}")]
+    Pack {
+        /// The segment's file.
+        path: PathBuf,
+        /// Where the block begins, bytes.
+        offset: u64,
+        /// Why.
+        source: PackError,
+    },
+    /// A pack is over the bounds.
+    #[error("a pack can't be written: {0}")]
+    Write(PackError),
+    /// An earlier sync or write failed: what is on the disk is unknown until
+    /// the store is opened again.
+    #[error("the store stopped writing after a failed write or sync; open it again")]
+    Poisoned,
+}

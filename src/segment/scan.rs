@@ -1,0 +1,281 @@
+//! Reads every block of the segments in order: how a catalogue is rebuilt.
+//!
+//! Tells a torn tail from damage. A commit is only ever written after
+//! everything before it was synced; so a bad block with a valid commit behind
+//! it is damage, and is named, while a bad block of the newest segment with
+//! none behind it was never acknowledged, and the log ends before it.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use hikae_protocol::digest::Domain;
+use hikae_protocol::pack::Pack;
+
+use super::SegmentError;
+use super::block::{
+    BLOCK_ALIGNMENT, BLOCK_HEADER_BYTES, BLOCK_MAGIC, Block, BlockHeader, BlockKind,
+};
+use super::log::{
+    BlockPlace, SEGMENT_HEADER_BYTES, disk, segment_header, segment_numbers, segment_path,
+};
+
+/// Where the log goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct ScanEnd {
+    /// The newest segment; 0 if there is none.
+    pub segment: u32,
+    /// Bytes of it that hold.
+    pub offset: u64,
+    /// The id that the next block gets.
+    pub next_id: u64,
+}
+
+/// A block met by a scan.
+#[derive(Debug)]
+pub struct ScannedBlock {
+    /// Where it lies.
+    pub place: BlockPlace,
+    /// The block.
+    pub block: Block,
+}
+
+/// Bytes of a segment that are not what was written.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Damage {
+    /// The segment's file.
+    pub path: PathBuf,
+    /// Where it begins, bytes.
+    pub offset: u64,
+    /// How long it is, bytes.
+    pub bytes: u64,
+}
+
+/// Hands every valid block to `each`, in order, and says where the log goes
+/// on and what is damaged.
+///
+/// Errors: `SegmentError::Disk`, and whatever `each` returns.
+pub fn scan<E: From<SegmentError>>(
+    folder: &Path,
+    mut each: impl FnMut(ScannedBlock) -> Result<(), E>,
+) -> Result<(ScanEnd, Vec<Damage>), E> {
+    let numbers = segment_numbers(folder)?;
+    let mut damages = Vec::new();
+    let mut end = ScanEnd {
+        segment: 0,
+        offset: 0,
+        next_id: 1,
+    };
+    for (at, &number) in numbers.iter().enumerate() {
+        let newest = at + 1 == numbers.len();
+        let segment = LoadedSegment::load(folder, number)?;
+        if newest && (segment.bytes.len() as u64) < SEGMENT_HEADER_BYTES {
+            break;
+        }
+        let mut next_id = end.next_id;
+        let (offset, found) = segment.blocks(newest, |scanned| {
+            next_id = next_id.max(scanned.block.header.id + 1);
+            each(scanned)
+        })?;
+        damages.extend(found);
+        end = ScanEnd {
+            segment: number,
+            offset,
+            next_id,
+        };
+    }
+    Ok((end, damages))
+}
+
+/// One segment in memory (64 MiB and a block, at most).
+struct LoadedSegment {
+    path: PathBuf,
+    number: u32,
+    bytes: Bytes,
+}
+
+impl LoadedSegment {
+    fn load(folder: &Path, number: u32) -> Result<LoadedSegment, SegmentError> {
+        let path = segment_path(folder, number);
+        let mut bytes = Vec::new();
+        File::open(&path)
+            .and_then(|mut file| file.read_to_end(&mut bytes))
+            .map_err(|error| disk("read", &path, &error))?;
+        Ok(LoadedSegment {
+            path,
+            number,
+            bytes: bytes.into(),
+        })
+    }
+
+    /// The valid blocks; says where the segment ends and what is damaged.
+    fn blocks<E>(
+        &self,
+        newest: bool,
+        mut each: impl FnMut(ScannedBlock) -> Result<(), E>,
+    ) -> Result<(u64, Vec<Damage>), E> {
+        let mut damages = Vec::new();
+        let mut offset = SEGMENT_HEADER_BYTES;
+        let header = segment_header(self.number);
+        if self.bytes.get(..header.len()) != Some(&header[..]) {
+            damages.push(self.damage(0, SEGMENT_HEADER_BYTES));
+        }
+        let length = self.bytes.len() as u64;
+        while offset < length {
+            if let Some(block) = self.block_at(offset) {
+                let span = block.header.span();
+                let place = BlockPlace {
+                    segment: self.number,
+                    offset,
+                };
+                each(ScannedBlock { place, block })?;
+                offset += span;
+                continue;
+            }
+            let next = self.next_block(offset, |_| true);
+            let committed = self.next_block(offset, |kind| kind == BlockKind::Commit);
+            if newest && committed.is_none() {
+                return Ok((offset, damages));
+            }
+            let end = next.unwrap_or(length);
+            damages.push(self.damage(offset, end - offset));
+            offset = end;
+        }
+        Ok((offset.max(SEGMENT_HEADER_BYTES), damages))
+    }
+
+    fn damage(&self, offset: u64, bytes: u64) -> Damage {
+        Damage {
+            path: self.path.clone(),
+            offset,
+            bytes,
+        }
+    }
+
+    fn block_at(&self, offset: u64) -> Option<Block> {
+        let start = usize::try_from(offset).ok()?;
+        let data = start + BLOCK_HEADER_BYTES;
+        let header = BlockHeader::parse(self.bytes.get(start..data)?.try_into().ok()?)?;
+        let end = data + header.stored_bytes as usize;
+        let padded = start + header.span() as usize;
+        let padding = self.bytes.get(end..padded)?;
+        let coded = self.bytes.get(data..end)?;
+        if Domain::Block.digest(coded) != header.digest || padding.iter().any(|&byte| byte != 0) {
+            return None;
+        }
+        let pack =
+            Pack::from_parts(header.codec, header.raw_bytes, self.bytes.slice(data..end)).ok()?;
+        Some(Block { header, pack })
+    }
+
+    /// The next place after `offset` where a whole, valid block begins.
+    fn next_block(&self, offset: u64, wanted: impl Fn(BlockKind) -> bool) -> Option<u64> {
+        let mut at = offset + BLOCK_ALIGNMENT;
+        while at + (BLOCK_HEADER_BYTES as u64) <= self.bytes.len() as u64 {
+            let start = at as usize;
+            if self.bytes.get(start..start + 4) == Some(&BLOCK_MAGIC)
+                && let Some(block) = self.block_at(at)
+            {
+                if wanted(block.header.kind) {
+                    return Some(at);
+                }
+                at += block.header.span();
+                continue;
+            }
+            at += BLOCK_ALIGNMENT;
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::segment::SegmentLog;
+    use hikae_protocol::pack::PackBuilder;
+
+    fn pack(text: &[u8]) -> Pack {
+        let mut builder = PackBuilder::default();
+        builder.push(text);
+        builder.finish(3).unwrap()
+    }
+
+    type Found = Vec<(u64, BlockKind)>;
+
+    fn read(folder: &Path) -> (Found, ScanEnd, Vec<Damage>) {
+        let mut found = vec![];
+        let (end, damages) = scan::<SegmentError>(folder, |scanned| {
+            found.push((scanned.block.header.id, scanned.block.header.kind));
+            Ok(())
+        })
+        .unwrap();
+        (found, end, damages)
+    }
+
+    fn written(folder: &Path) -> Vec<u8> {
+        let none = ScanEnd {
+            segment: 0,
+            offset: 0,
+            next_id: 1,
+        };
+        let mut log = SegmentLog::open(folder, none).unwrap();
+        log.append(BlockKind::Contents, &pack(b"first")).unwrap();
+        log.append(BlockKind::Leaves, &pack(b"second")).unwrap();
+        log.append(BlockKind::Commit, &pack(b"third")).unwrap();
+        log.append(BlockKind::Contents, &pack(b"fourth")).unwrap();
+        log.sync().unwrap();
+        std::fs::read(segment_path(folder, 1)).unwrap()
+    }
+
+    /// [S9-6] every cut of the newest segment leaves a valid prefix, and the
+    /// log goes on from there.
+    #[test]
+    fn every_cut_leaves_a_prefix() {
+        let folder = tempfile::tempdir().unwrap();
+        let bytes = written(folder.path());
+        let (all, end, damages) = read(folder.path());
+        assert_eq!(
+            (all.len(), end.offset, damages.len()),
+            (4, bytes.len() as u64, 0)
+        );
+        for cut in SEGMENT_HEADER_BYTES as usize..bytes.len() {
+            std::fs::write(segment_path(folder.path(), 1), &bytes[..cut]).unwrap();
+            let (found, end, damages) = read(folder.path());
+            assert_eq!(found[..], all[..found.len()]);
+            assert!(end.offset <= cut as u64 && damages.is_empty());
+            let mut log = SegmentLog::open(folder.path(), end).unwrap();
+            let (id, _) = log.append(BlockKind::Contents, &pack(b"more")).unwrap();
+            let (again, ..) = read(folder.path());
+            assert_eq!(again.len(), found.len() + 1);
+            assert_eq!(id, found.last().map_or(1, |(id, _)| id + 1));
+        }
+    }
+
+    /// [S9-5] a flipped byte before a commit is damage and is named by its
+    /// place; it never shortens the log.
+    #[test]
+    fn every_flipped_byte_before_a_commit_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let bytes = written(folder.path());
+        let mut places = vec![];
+        scan::<SegmentError>(folder.path(), |scanned| {
+            places.push(scanned.place.offset as usize);
+            Ok(())
+        })
+        .unwrap();
+        for at in 0..places[2] {
+            let mut bad = bytes.clone();
+            bad[at] ^= 0x40;
+            std::fs::write(segment_path(folder.path(), 1), &bad).unwrap();
+            let (_, end, damages) = read(folder.path());
+            assert_eq!(damages.len(), 1, "byte {at}");
+            let (from, to) = (
+                damages[0].offset as usize,
+                (damages[0].offset + damages[0].bytes) as usize,
+            );
+            assert!((from..to).contains(&at), "byte {at} not in {from}..{to}");
+            assert_eq!(end.offset, bytes.len() as u64);
+        }
+    }
+}
