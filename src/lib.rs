@@ -8,3 +8,5 @@ pub mod catalogue;
 pub mod disk;
 pub mod progress;
 pub mod segment;
+pub mod config;
+pub mod index;

@@ -1,0 +1,65 @@
+//! Quantities as they are written in the configuration: rates and hours.
+
+use serde::{Deserialize, Deserializer, de};
+
+/// A data rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// Bytes per second.
+    pub bytes_per_second: u64,
+}
+
+impl<'de> Deserialize<'de> for Rate {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Rate, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let expected = || de::Error::custom(format!("{text:?} is no rate; expected like \"800Mbit/s\""));
+        let number = text.strip_suffix("bit/s").ok_or_else(expected)?;
+        let (number, factor) = match number.as_bytes().last() {
+            Some(b'k') => (&number[..number.len() - 1], 1_000),
+            Some(b'M') => (&number[..number.len() - 1], 1_000_000),
+            Some(b'G') => (&number[..number.len() - 1], 1_000_000_000),
+            _ => (number, 1),
+        };
+        let bits: u64 = number.trim().parse().map_err(|_| expected())?;
+        match bits.checked_mul(factor) {
+            Some(bits) if bits >= 8 => Ok(Rate {
+                bytes_per_second: bits / 8,
+            }),
+            _ => Err(expected()),
+        }
+    }
+}
+
+/// Hours of the day, local time; may go over midnight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hours {
+    /// Minutes after midnight, inclusive.
+    pub from: u16,
+    /// Minutes after midnight, exclusive.
+    pub to: u16,
+}
+
+impl<'de> Deserialize<'de> for Hours {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Hours, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let minutes = |text: &str| -> Option<u16> {
+            let (hours, minutes) = text.split_once(':')?;
+            let (hours, minutes): (u16, u16) = (hours.parse().ok()?, minutes.parse().ok()?);
+            (hours < 24 && minutes < 60).then_some(hours * 60 + minutes)
+        };
+        let parsed = text.split_once('-').and_then(|(from, to)| Some((minutes(from)?, minutes(to)?)));
+        match parsed {
+            Some((from, to)) if from != to => Ok(Hours { from, to }),
+            _ => Err(de::Error::custom(format!(
+                "{text:?} are no hours; expected like \"20:00-06:00\""
+            ))),
+        }
+    }
+}
+
+/// A span of time like "10m" or "90d".
+pub(super) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<std::time::Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    humantime::parse_duration(&text)
+        .map_err(|error| de::Error::custom(format!("{text:?} is no span of time ({error}); expected like \"10m\"")))
+}

@@ -1,0 +1,324 @@
+//! The tables and keys of `hikae.toml`.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::marker::PhantomData;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use hikae_protocol::snapshot::NodeId;
+use serde::de::{MapAccess, SeqAccess, Visitor, value};
+use serde::{Deserialize, Deserializer, Serialize, de};
+
+use super::quantity::{Hours, Rate, duration};
+
+/// What a node is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Has the storage, signs snapshots.
+    Center,
+    /// Pulls, publishes, may serve.
+    Backup,
+    /// Pulls, shows.
+    Laptop,
+}
+
+/// The file as it is written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct File {
+    pub role: Role,
+    pub store: Option<PathBuf>,
+    pub tree: Option<PathBuf>,
+    #[serde(default)]
+    seal: bool,
+    #[serde(default, deserialize_with = "one_or_many")]
+    pub listen: Vec<Listen>,
+    #[serde(default, deserialize_with = "one_or_many")]
+    pub index_db: Vec<IndexDb>,
+    pub volumes: Option<Volumes>,
+    #[serde(default, deserialize_with = "one_or_many")]
+    pub volume: Vec<Volume>,
+    #[serde(default, deserialize_with = "one_or_many")]
+    pub peer: Vec<Peer>,
+    #[serde(default, deserialize_with = "one_or_many")]
+    pub source: Vec<Source>,
+    #[serde(default)]
+    pub schedule: Schedule,
+    #[serde(default)]
+    guard: Guard,
+    #[serde(default)]
+    retention: Retention,
+    filter: Option<Filter>,
+}
+
+/// An address that peers reach us by.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listen {
+    /// The link's name.
+    pub link: String,
+    /// Address and UDP port.
+    pub addr: SocketAddr,
+}
+
+/// An INDEX DB.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IndexDb {
+    /// `sqlite:///path/index.db`.
+    pub url: String,
+    /// The table.
+    #[serde(default = "default_table")]
+    pub table: String,
+    /// How late a transaction may commit after its UpdateDatetime.
+    #[serde(default = "default_overlap", deserialize_with = "duration")]
+    pub overlap: Duration,
+}
+
+fn default_table() -> String {
+    "SSMIXIDX".into()
+}
+
+fn default_overlap() -> Duration {
+    Duration::from_secs(600)
+}
+
+/// Where volumes are found.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Volumes {
+    /// Every `<facility>/<label>/` below is a volume.
+    pub discover: PathBuf,
+}
+
+/// One volume.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Volume {
+    /// Facility id.
+    pub facility: String,
+    /// Volume label.
+    pub label: String,
+    /// The SS-MIX2 root.
+    pub root: PathBuf,
+}
+
+/// Who may pull.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Peer {
+    /// For messages.
+    pub name: String,
+    /// The peer's node id.
+    #[serde(deserialize_with = "node_id")]
+    pub id: NodeId,
+    /// "facility/label", with * as a wildcard.
+    #[serde(default = "all_volumes")]
+    pub volumes: Vec<String>,
+}
+
+fn all_volumes() -> Vec<String> {
+    vec!["*".into()]
+}
+
+/// A node to pull from.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    /// Its node id.
+    #[serde(deserialize_with = "node_id")]
+    pub id: NodeId,
+    /// Who signs its snapshots; default: itself.
+    #[serde(default, deserialize_with = "some_node_id")]
+    pub trust: Option<NodeId>,
+    /// Network paths to it.
+    #[serde(default, deserialize_with = "one_or_many")]
+    pub link: Vec<SourceLink>,
+}
+
+impl Source {
+    /// Who signs the snapshots.
+    pub fn signer(&self) -> NodeId {
+        self.trust.unwrap_or(self.id)
+    }
+}
+
+/// A network path to a source.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceLink {
+    /// For messages.
+    pub name: String,
+    /// Address and UDP port of the source.
+    pub remote: SocketAddr,
+    /// The local address to leave by.
+    pub local: Option<IpAddr>,
+    /// At most this.
+    pub rate: Option<Rate>,
+    /// Only then.
+    pub hours: Option<Hours>,
+}
+
+/// When a center's storage is walked.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Schedule {
+    /// Between refreshes by hints while serving.
+    #[serde(deserialize_with = "duration")]
+    pub hints: Duration,
+    /// Every volume is walked within this time.
+    #[serde(deserialize_with = "duration")]
+    pub walk: Duration,
+    /// Every content is read again within this time.
+    #[serde(deserialize_with = "duration")]
+    pub reread: Duration,
+}
+
+const DAY: u64 = 24 * 60 * 60;
+
+impl Default for Schedule {
+    fn default() -> Schedule {
+        Schedule {
+            hints: Duration::from_secs(60),
+            walk: Duration::from_secs(7 * DAY),
+            reread: Duration::from_secs(28 * DAY),
+        }
+    }
+}
+
+/// When the publication of a volume is held.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Guard {
+    /// Share of a volume's records.
+    pub share: f64,
+    /// Records.
+    pub records: u64,
+}
+
+impl Default for Guard {
+    fn default() -> Guard {
+        Guard {
+            share: 0.05,
+            records: 1000,
+        }
+    }
+}
+
+/// How long history is kept.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Retention {
+    /// By the replica's own clock.
+    #[serde(deserialize_with = "duration")]
+    pub keep: Duration,
+}
+
+impl Default for Retention {
+    fn default() -> Retention {
+        Retention {
+            keep: Duration::from_secs(90 * DAY),
+        }
+    }
+}
+
+/// What a sparse replica keeps.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Filter {
+    /// "facility/label", with * as a wildcard.
+    pub volumes: Option<Vec<String>>,
+    /// Data kinds, with * as a wildcard.
+    pub kinds: Option<Vec<String>>,
+    /// Records of this period.
+    pub since: Option<String>,
+}
+
+impl File {
+    /// Whether the values go together, and are in force in this version.
+    pub(super) fn check(&self) -> Result<(), String> {
+        if self.seal {
+            return Err("seal = true is not in this version; nothing was started".into());
+        }
+        if self.filter.is_some() {
+            return Err("[filter] is not in this version: a replica keeps every volume".into());
+        }
+        if !(0.0..=1.0).contains(&self.guard.share) {
+            return Err("[guard] share: expected a number from 0 to 1".into());
+        }
+        if self.guard.records == 0 || self.retention.keep.is_zero() {
+            return Err("[guard] records and [retention] keep: expected more than nothing".into());
+        }
+        if let Some(peer) = self.peer.iter().find(|peer| peer.volumes != ["*"]) {
+            return Err(format!(
+                "[[peer]] {:?}: volumes other than [\"*\"] are not in this version",
+                peer.name
+            ));
+        }
+        match self.role {
+            Role::Center if !self.source.is_empty() => Err("a center has no [source]".into()),
+            Role::Center if self.tree.is_some() => Err("a center has no tree: it has volumes".into()),
+            Role::Backup | Role::Laptop if self.volumes.is_some() || !self.volume.is_empty() => {
+                Err("only a center has volumes".into())
+            }
+            Role::Backup | Role::Laptop if !self.index_db.is_empty() => Err("only a center has an [index_db]".into()),
+            Role::Backup | Role::Laptop if !self.listen.is_empty() => {
+                Err("[[listen]] at a backup is not in this version: only a center is pulled from".into())
+            }
+            _ => self.check_names(),
+        }
+    }
+
+    fn check_names(&self) -> Result<(), String> {
+        let mut seen = BTreeSet::new();
+        for Volume { facility, label, .. } in &self.volume {
+            for part in [facility, label] {
+                hikae_protocol::objectpath::check_component(part.as_bytes())
+                    .map_err(|error| format!("[[volume]]: {error}"))?;
+            }
+            if !seen.insert((facility, label)) {
+                return Err(format!("[[volume]] {facility}/{label} is named twice"));
+            }
+        }
+        for source in &self.source {
+            if source.link.is_empty() {
+                return Err(format!("[source] {}: expected at least one [[source.link]]", source.id));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn node_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<NodeId, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse()
+        .map_err(|error| de::Error::custom(format!("{text:?} is no node id: {error}")))
+}
+
+fn some_node_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<NodeId>, D::Error> {
+    node_id(deserializer).map(Some)
+}
+
+/// `[table]` for one, `[[table]]` for several.
+fn one_or_many<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    struct OneOrMany<T>(PhantomData<T>);
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for OneOrMany<T> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a table, or several")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Vec<T>, A::Error> {
+            T::deserialize(value::MapAccessDeserializer::new(map)).map(|one| vec![one])
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, sequence: A) -> Result<Vec<T>, A::Error> {
+            Vec::deserialize(value::SeqAccessDeserializer::new(sequence))
+        }
+    }
+    deserializer.deserialize_any(OneOrMany(PhantomData))
+}

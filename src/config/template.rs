@@ -1,0 +1,63 @@
+//! The commented configuration that `init` writes.
+
+use super::Role;
+
+const CENTER: &str = r#"# hikae: a center. It has the storage and signs its snapshots.
+role = "center"
+
+# One table per link that peers reach us by.
+#[[listen]]
+#link = "sinet"
+#addr = "10.9.1.1:4433"
+
+# Every <facility>/<label>/ below this folder is a volume.
+#[volumes]
+#discover = "/ssmix"
+
+# Single volumes that lie elsewhere.
+#[[volume]]
+#facility = "0410000001"
+#label = "STD01"
+#root = "/data/old/0410000001"
+
+# Names the directories that changed. Without one the walk finds changes.
+#[index_db]
+#url = "sqlite:///var/lib/ssmix/index.db"
+#table = "SSMIXIDX"
+#overlap = "10m"              # how late a transaction may commit
+
+# Who may pull.
+#[[peer]]
+#name = "backup-east"
+#id = "<node id that `hikae init` printed there>"
+
+#[schedule]
+#hints = "60s"                # between refreshes while nobody pulls
+#walk = "7d"                  # every volume is walked within this time
+#reread = "28d"               # every content is read again within this time
+"#;
+
+const REPLICA: &str = r#"
+# Segments and catalogue; default <home>/store.
+#store = "/var/lib/hikae/store"
+
+# Publish the plain SS-MIX2 tree as <tree>/<facility>/<label>/...
+#tree = "/ssmix"
+
+# Where to pull from. Several: the first that answers.
+#[[source]]
+#id = "<node id of the center>"
+#[[source.link]]
+#name = "sinet"
+#remote = "10.9.1.1:4433"
+#local = "10.9.1.2"           # the local address to leave by
+"#;
+
+/// The text of a new `hikae.toml`.
+pub fn template(role: Role) -> String {
+    match role {
+        Role::Center => CENTER.into(),
+        Role::Backup => format!("# hikae: a backup. It pulls from a source and keeps a copy.\nrole = \"backup\"\n{REPLICA}"),
+        Role::Laptop => format!("# hikae: a laptop. It pulls from a source and keeps a copy.\nrole = \"laptop\"\n{REPLICA}"),
+    }
+}

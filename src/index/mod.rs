@@ -1,0 +1,70 @@
+//! The INDEX DB: a table of every record and its directory, DOMAIN.md.
+//!
+//! A hint, never the truth. Owns the watermark rules: which rows are new since
+//! the last refresh, and from where the next one goes on. What it misses is
+//! the rolling walk's to find.
+
+mod hint;
+mod sqlite;
+mod watermark;
+
+pub use hint::{Hint, HintError};
+pub use sqlite::SqliteIndex;
+pub use watermark::Watermark;
+
+use std::collections::BTreeSet;
+
+/// Why the INDEX DB could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum IndexError {
+    /// A URL of an unknown kind.
+    #[error("INDEX DB {0}: expected a URL like sqlite:///path/index.db")]
+    Url(String),
+    /// The database refused: absent, locked, no such table or column.
+    #[error("INDEX DB {url}, table {table}: {source}")]
+    Database {
+        /// Which database.
+        url: String,
+        /// Which table.
+        table: String,
+        /// What it said.
+        source: sqlx::Error,
+    },
+    /// No runtime to wait for the database with.
+    #[error("INDEX DB {url}: {source}")]
+    Runtime {
+        /// Which database.
+        url: String,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// What the INDEX DB says changed since a watermark.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// Directories to look at.
+    pub hints: BTreeSet<Hint>,
+    /// Rows read, those of the overlap included.
+    pub rows_read: u64,
+    /// Rows that were not handled before.
+    pub rows_new: u64,
+    /// Rows that name no directory: what is wrong with the first few.
+    pub garbage: Vec<String>,
+    /// How many such rows there are.
+    pub garbage_rows: u64,
+    /// From where to go on, once the hints were handled.
+    pub watermark: Watermark,
+}
+
+/// Rows that name no directory and are reported one by one, at most.
+const GARBAGE_NAMED_MAX: usize = 20;
+
+impl Changes {
+    fn garbage(&mut self, text: impl FnOnce() -> String) {
+        self.garbage_rows += 1;
+        if self.garbage.len() < GARBAGE_NAMED_MAX {
+            self.garbage.push(text());
+        }
+    }
+}
