@@ -10,3 +10,7 @@ pub mod progress;
 pub mod segment;
 pub mod config;
 pub mod index;
+pub mod walk;
+pub mod plan;
+pub mod replicate;
+pub mod transfer;

@@ -154,11 +154,11 @@ impl SqliteIndex {
         })
     }
 
-    /// Hashes of (directory, name) of every row of one volume, for the walk
-    /// to compare with the files.
+    /// Hands the path (relative to the volume's root) that every row of one
+    /// volume names to `each`.
     ///
     /// Errors: `IndexError`.
-    pub fn files_of_volume(&self, facility: &[u8], label: &[u8]) -> Result<Vec<(Hint, Vec<u8>)>, IndexError> {
+    pub fn rows_of_volume(&self, facility: &[u8], label: &[u8], each: &mut dyn FnMut(Vec<u8>)) -> Result<(), IndexError> {
         let text = format!(
             "SELECT CAST(OutRelDirectory AS BLOB), CAST(FileName AS BLOB) FROM {} \
              WHERE trim(FacilityID) = ? AND trim(VolumeLabel) = ?",
@@ -171,17 +171,16 @@ impl SqliteIndex {
                 .bind(text_of(facility))
                 .bind(text_of(label))
                 .fetch(&mut connection);
-            let mut files = Vec::new();
             while let Some(row) = stream.try_next().await? {
                 let directory: Option<Vec<u8>> = row.try_get(0)?;
                 let name: Option<Vec<u8>> = row.try_get(1)?;
                 if let (Some(directory), Some(name)) = (directory, name)
                     && let Ok(hint) = Hint::from_columns(facility, label, &directory)
                 {
-                    files.push((hint, name.trim_ascii().to_vec()));
+                    each(crate::disk::join(&hint.directory, name.trim_ascii()));
                 }
             }
-            Ok(files)
+            Ok(())
         })
     }
 

@@ -1,0 +1,278 @@
+//! A center: the source's side. Brings the catalogue up to date with the
+//! storage, signs snapshots, and hands contents to peers.
+
+mod gate;
+mod mismatch;
+mod refresh;
+mod report;
+mod state;
+mod volumes;
+
+pub use report::{Look, RefreshReport};
+pub use volumes::{RootError, VolumeRoot};
+
+pub(crate) use report::digest_text;
+
+use std::collections::BTreeMap;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use hikae_protocol::digest::Digest;
+use hikae_protocol::message::Acknowledge;
+use hikae_protocol::objectpath::LeafKey;
+use hikae_protocol::snapshot::NodeId;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use crate::catalogue::{Catalogue, CatalogueError, FileRecord};
+use crate::config::{Config, Peer};
+use crate::disk::{Directory, DiskError, FileStat};
+use crate::index::{IndexError, SqliteIndex};
+use crate::progress::{Monitor, Silent};
+use crate::replicate::home::Home;
+use crate::transfer::{ContentError, Holdings};
+use gate::Gate;
+use state::SourceState;
+
+/// Threads that read the storage: a cold disk is waited for most of the time.
+const READERS: usize = 4;
+
+/// Why a center could not do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum CenterError {
+    /// The catalogue failed.
+    #[error(transparent)]
+    Catalogue(#[from] CatalogueError),
+    /// The disk failed.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// An INDEX DB's URL is wrong.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// The center has no volumes configured.
+    #[error("{0}: no volumes; name them in [volumes] or [[volume]]")]
+    NoVolumes(PathBuf),
+    /// Threads could not be started.
+    #[error("threads could not be started: {0}")]
+    Threads(String),
+    /// A snapshot could not be signed.
+    #[error("a snapshot could not be signed: {0}")]
+    Sign(hikae_protocol::message::DecodeError),
+    /// The system gives no random numbers.
+    #[error("the system gives no random numbers")]
+    Random,
+}
+
+/// What a center knows of a peer, for its status.
+#[derive(Debug, Clone, Default)]
+pub struct PeerState {
+    /// What it last acknowledged.
+    pub acknowledged: Option<Acknowledge>,
+    /// When, milliseconds since the epoch.
+    pub at_ms: i64,
+}
+
+/// An open center.
+pub struct Center {
+    home: Home,
+    catalogue: Catalogue,
+    indexes: Vec<SqliteIndex>,
+    pool: ThreadPool,
+    state: Mutex<SourceState>,
+    roots: Mutex<BTreeMap<Vec<u8>, PathBuf>>,
+    last: Mutex<Option<RefreshReport>>,
+    peers: Mutex<BTreeMap<NodeId, PeerState>>,
+    gate: Gate,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Milliseconds since the epoch.
+pub(crate) fn now_ms() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}
+
+impl Center {
+    /// Opens the store of a center's home.
+    ///
+    /// Errors: `CenterError`.
+    pub fn open(home: Home, monitor: &dyn Monitor) -> Result<Center, CenterError> {
+        let config = &home.config;
+        if config.volumes.is_none() && config.volume.is_empty() {
+            return Err(CenterError::NoVolumes(config.home.join(crate::config::FILE_NAME)));
+        }
+        let indexes: Result<Vec<SqliteIndex>, IndexError> = config
+            .index_db
+            .iter()
+            .map(|index| SqliteIndex::new(&index.url, &index.table, index.overlap))
+            .collect();
+        let catalogue = Catalogue::open(&config.store, monitor)?;
+        let state = SourceState::load(&config.store)?;
+        let pool = ThreadPoolBuilder::new()
+            .num_threads(READERS)
+            .thread_name(|at| format!("walk-{at}"))
+            .build()
+            .map_err(|error| CenterError::Threads(error.to_string()))?;
+        Ok(Center {
+            indexes: indexes?,
+            catalogue,
+            pool,
+            state: Mutex::new(state),
+            roots: Mutex::new(BTreeMap::new()),
+            last: Mutex::new(None),
+            peers: Mutex::new(BTreeMap::new()),
+            gate: Gate::default(),
+            home,
+        })
+    }
+
+    /// The catalogue.
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.home.config
+    }
+
+    /// Its node id.
+    pub fn id(&self) -> NodeId {
+        crate::replicate::identity::node_id(&self.home.key)
+    }
+
+    /// Its key.
+    pub fn key(&self) -> &ed25519_dalek::SigningKey {
+        &self.home.key
+    }
+
+    /// The last refresh of this process.
+    pub fn last_refresh(&self) -> Option<RefreshReport> {
+        locked(&self.last).clone()
+    }
+
+    /// What peers told.
+    pub fn peers(&self) -> BTreeMap<NodeId, PeerState> {
+        locked(&self.peers).clone()
+    }
+
+    /// What is not copied: how many, and the first by name.
+    pub fn left_out(&self) -> (u64, Vec<crate::walk::LeftOut>) {
+        refresh::left_out(&locked(&self.state))
+    }
+
+    /// Brings the catalogue up to date; one refresh at a time.
+    ///
+    /// Errors: `CenterError` when nothing could be done; what failed in part
+    /// is in the report.
+    pub fn refresh(&self, look: Look, accept_root: bool, monitor: &dyn Monitor) -> Result<RefreshReport, CenterError> {
+        let mut state = locked(&self.state);
+        let report = refresh::refresh(self, &mut state, look, accept_root, monitor)?;
+        *locked(&self.last) = Some(report.clone());
+        Ok(report)
+    }
+
+    /// Closes cleanly.
+    ///
+    /// Errors: `CatalogueError`; the next opening then rebuilds.
+    pub fn close(self) -> Result<(), CatalogueError> {
+        self.catalogue.close()
+    }
+
+    fn root_of(&self, volume: &[u8]) -> Option<PathBuf> {
+        locked(&self.roots).get(volume).cloned()
+    }
+
+    /// The directory of a leaf is looked at again by the next refresh.
+    fn look_again(&self, key: &LeafKey) {
+        locked(&self.state).again.insert(key.clone());
+    }
+
+    fn read_range(&self, key: &LeafKey, file: &FileRecord, offset: u64, length: u32) -> Result<Vec<u8>, ContentError> {
+        let root = match self.root_of(key.volume()) {
+            Some(root) => root,
+            None => volumes::discover(self.config())
+                .ok()
+                .and_then(|found| found.into_iter().find(|found| found.name == key.volume()))
+                .map(|found| found.root)
+                .ok_or(ContentError::Moved)?,
+        };
+        let path = crate::disk::join(key.directory(), file.entry.path.as_bytes());
+        read_unchanged(&root, &path, file, offset, length)
+    }
+}
+
+/// Reads a range of a file that still is what was hashed.
+fn read_unchanged(
+    root: &Path,
+    path: &[u8],
+    file: &FileRecord,
+    offset: u64,
+    length: u32,
+) -> Result<Vec<u8>, ContentError> {
+    let open = |error: DiskError| match error.is_absent() {
+        true => ContentError::Moved,
+        false => ContentError::Unavailable(error.to_string()),
+    };
+    let failed = |error: std::io::Error| ContentError::Unavailable(error.to_string());
+    let mut opened = Directory::open_root(root)
+        .and_then(|root| root.open_file(path))
+        .map_err(open)?;
+    let stat = rustix::fs::fstat(&opened).map_err(|errno| failed(errno.into()))?;
+    let same = FileStat::of_regular(&stat)
+        .is_some_and(|stat| stat.size == file.entry.size && stat.mtime_ns == file.entry.mtime_ns);
+    if !same {
+        return Err(ContentError::Moved);
+    }
+    let mut bytes = Vec::with_capacity(length as usize);
+    opened.seek(SeekFrom::Start(offset)).map_err(failed)?;
+    opened.take(u64::from(length)).read_to_end(&mut bytes).map_err(failed)?;
+    match bytes.len() == length as usize {
+        true => Ok(bytes),
+        false => Err(ContentError::Moved),
+    }
+}
+
+impl Holdings for Center {
+    fn refresh(&self) {
+        self.gate.shared(|| {
+            if let Err(error) = Center::refresh(self, Look::Due, false, &Silent) {
+                tracing::error!(%error, "refresh failed; peers get the last snapshot");
+            }
+        });
+    }
+
+    fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
+    }
+
+    fn content(&self, key: &LeafKey, file: &FileRecord, offset: u64, length: u32) -> Result<Vec<u8>, ContentError> {
+        let bytes = self.read_range(key, file, offset, length);
+        let whole = offset == 0 && u64::from(length) == file.entry.size;
+        let bytes = match bytes {
+            Ok(bytes) if whole && Digest::of_content(&bytes) != file.entry.digest => Err(ContentError::Moved),
+            other => other,
+        };
+        if matches!(bytes, Err(ContentError::Moved)) {
+            self.look_again(key);
+        }
+        bytes
+    }
+
+    fn peer(&self, id: &NodeId) -> Option<Peer> {
+        self.config().peer.iter().find(|peer| peer.id == *id).cloned()
+    }
+
+    fn acknowledged(&self, id: &NodeId, acknowledge: Acknowledge) {
+        let state = PeerState {
+            acknowledged: Some(acknowledge),
+            at_ms: now_ms(),
+        };
+        locked(&self.peers).insert(*id, state);
+    }
+}
+
+/// A center that several tasks use.
+pub type SharedCenter = Arc<Center>;

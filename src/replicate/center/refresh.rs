@@ -1,0 +1,447 @@
+//! The refresh: hints and due walks, to differences, to leaf records, to a
+//! signed snapshot.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+use hikae_protocol::objectpath::{LeafKey, PathText};
+use hikae_protocol::snapshot::{Cursor, Epoch, Snapshot, VerifiedSnapshot};
+
+use super::report::{Look, RefreshReport};
+use super::state::SourceState;
+use super::volumes::{self, RootError, VolumeRoot};
+use super::{Center, CenterError, locked, mismatch, now_ms};
+use crate::catalogue::{CatalogueError, FileRecord, LeafRecord};
+use crate::disk::{Directory, join};
+use crate::index::Watermark;
+use crate::progress::Monitor;
+use crate::walk::{LeafLook, LeftOut, Parts, Scope, VolumeWalk};
+
+/// Leaf records staged together.
+const STAGE_LEAVES: usize = 512;
+/// Looks that wait to be taken, at most.
+const LOOKS_WAITING: usize = 1024;
+
+/// What is to be looked at in this refresh.
+struct Round {
+    /// By volume; a volume without scope is left alone.
+    scopes: BTreeMap<Vec<u8>, (Scope, bool)>,
+    /// Where each INDEX DB's next reading goes on.
+    watermarks: BTreeMap<String, Watermark>,
+}
+
+/// Brings the catalogue up to date.
+pub(super) fn refresh(
+    center: &Center,
+    state: &mut SourceState,
+    look: Look,
+    accept: bool,
+    monitor: &dyn Monitor,
+) -> Result<RefreshReport, CenterError> {
+    let started = Instant::now();
+    let mut report = RefreshReport::default();
+    let found = volumes::discover(center.config())?;
+    report.volumes = found.len() as u64;
+    *locked(&center.roots) = found.iter().map(|volume| (volume.name.clone(), volume.root.clone())).collect();
+    let again = std::mem::take(&mut state.again);
+    let mut round = plan(center, state, look, &found, &mut report);
+    for key in &again {
+        if let Scope::Parts(parts) = &mut scope_of(&mut round, key.volume()).0 {
+            parts.leaves.push(key.clone());
+        }
+    }
+    for (volume, directory) in std::mem::take(&mut state.missed) {
+        add_directory(&mut round, &volume, directory);
+    }
+    monitor.stage("look at the storage", None);
+    let result = look_at_volumes(center, state, &round, &found, accept, &mut report, monitor);
+    if result.is_err() {
+        state.again.extend(again);
+    }
+    result?;
+    forget_vanished(center, state, &found, accept, &mut report)?;
+    commit(center, &mut report)?;
+    if matches!(look, Look::Walk | Look::Reread) && !center.indexes.is_empty() {
+        for volume in found.iter().filter(|volume| !volume.is_registry()) {
+            mismatch::compare(center, volume, &mut report)?;
+        }
+    }
+    state.watermarks.extend(round.watermarks);
+    report.directories_again = state.again.len() as u64;
+    (report.left_out_total, report.left_out) = left_out(state);
+    state.save(&center.config().store)?;
+    report.seconds = started.elapsed().as_secs_f64();
+    Ok(report)
+}
+
+/// What is not copied: how many, and the first by name.
+pub(super) fn left_out(state: &SourceState) -> (u64, Vec<LeftOut>) {
+    let total = state.volumes.values().map(|volume| volume.left_out_total).sum();
+    let named = state.volumes.values().flat_map(|volume| volume.left_out.iter().cloned());
+    (total, named.take(100).collect())
+}
+
+fn scope_of<'a>(round: &'a mut Round, volume: &[u8]) -> &'a mut (Scope, bool) {
+    round
+        .scopes
+        .entry(volume.to_vec())
+        .or_insert_with(|| (Scope::Parts(Parts::default()), false))
+}
+
+fn add_directory(round: &mut Round, volume: &[u8], directory: Vec<u8>) {
+    if let Scope::Parts(parts) = &mut scope_of(round, volume).0 {
+        parts.directories.push(directory);
+    }
+}
+
+/// Reads the INDEX DBs and decides which volumes are walked.
+fn plan(center: &Center, state: &SourceState, look: Look, found: &[VolumeRoot], report: &mut RefreshReport) -> Round {
+    let mut round = Round {
+        scopes: BTreeMap::new(),
+        watermarks: BTreeMap::new(),
+    };
+    walks(center, state, look, found, &mut round);
+    for index in &center.indexes {
+        // The first watermark is taken before the first walk begins.
+        let known = state.watermarks.get(index.url());
+        let Some(known) = known else {
+            match index.first_watermark() {
+                Ok(first) => drop(round.watermarks.insert(index.url().into(), first)),
+                Err(error) => report.errors.push(error.to_string()),
+            }
+            continue;
+        };
+        let changes = match index.changes(known) {
+            Ok(changes) => changes,
+            Err(error) => {
+                report.errors.push(error.to_string());
+                continue;
+            }
+        };
+        report.rows_read += changes.rows_read;
+        report.rows_new += changes.rows_new;
+        report.rows_garbage += changes.garbage_rows;
+        report.garbage.extend(changes.garbage);
+        for hint in changes.hints {
+            if !found.iter().any(|volume| volume.name == hint.volume) {
+                report.hints_of_unknown_volumes += 1;
+                continue;
+            }
+            report.directories_hinted += 1;
+            add_directory(&mut round, &hint.volume, hint.directory);
+        }
+        if changes.watermark != *known {
+            round.watermarks.insert(index.url().into(), changes.watermark);
+        }
+    }
+    round
+}
+
+fn walks(center: &Center, state: &SourceState, look: Look, found: &[VolumeRoot], round: &mut Round) {
+    let schedule = &center.config().schedule;
+    let now = now_ms();
+    let mut overdue = 1;
+    for volume in found {
+        let known = state.volumes.get(&volume.name).cloned().unwrap_or_default();
+        let late = |since: i64, span: std::time::Duration| now.saturating_sub(since) >= span.as_millis() as i64;
+        let reread = known.reread_ms > 0 && late(known.reread_ms, schedule.reread);
+        let (walk, reread) = match look {
+            _ if volume.is_registry() => (true, false),
+            Look::Walk => (true, false),
+            Look::Reread => (true, true),
+            _ if known.walked_ms == 0 => (true, false),
+            Look::Hints => (false, false),
+            Look::Due if center.indexes.is_empty() => (true, reread),
+            Look::Due if overdue > 0 && late(known.walked_ms, schedule.walk) => {
+                overdue -= 1;
+                (true, reread)
+            }
+            Look::Due => (false, false),
+        };
+        if walk {
+            round.scopes.insert(volume.name.clone(), (Scope::Whole, reread));
+        }
+    }
+}
+
+fn look_at_volumes(
+    center: &Center,
+    state: &mut SourceState,
+    round: &Round,
+    found: &[VolumeRoot],
+    accept: bool,
+    report: &mut RefreshReport,
+    monitor: &dyn Monitor,
+) -> Result<(), CenterError> {
+    for volume in found {
+        let Some((scope, reread)) = round.scopes.get(&volume.name) else {
+            continue;
+        };
+        let known = state.volumes.entry(volume.name.clone()).or_default();
+        let had_records = !center.catalogue.names_below(&volume.name)?.is_empty();
+        match volumes::open(volume, known, had_records, accept) {
+            Ok((root, identity)) => {
+                known.identity = Some(identity);
+                look_at_volume(center, state, volume, &root, scope, *reread, report, monitor)?;
+            }
+            Err(error) => {
+                report.errors.push(error.to_string());
+                if let Scope::Parts(parts) = scope {
+                    let missed = parts.directories.iter();
+                    state.missed.extend(missed.map(|directory| (volume.name.clone(), directory.clone())));
+                    state.again.extend(parts.leaves.iter().cloned());
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+#[expect(clippy::too_many_arguments, reason = "one refresh's context; a struct for it would be passed whole as well")]
+fn look_at_volume(
+    center: &Center,
+    state: &mut SourceState,
+    volume: &VolumeRoot,
+    root: &Directory,
+    scope: &Scope,
+    reread: bool,
+    report: &mut RefreshReport,
+    monitor: &dyn Monitor,
+) -> Result<(), CenterError> {
+    let begun = now_ms();
+    let (sender, receiver) = crossbeam_channel::bounded(LOOKS_WAITING);
+    let found = |look: Result<LeafLook, CatalogueError>| {
+        // Fails only when the receiver gave up after an error.
+        let _ = sender.send(look);
+    };
+    let walk = VolumeWalk {
+        volume: &volume.name,
+        root,
+        catalogue: &center.catalogue,
+        found: &found,
+        reread,
+    };
+    prepare_left_out(state, volume, scope);
+    let mut taker = Taker {
+        center,
+        volume,
+        sequence: next_sequence(center),
+        staged: vec![],
+        again: BTreeSet::new(),
+        left_out: vec![],
+        report,
+        monitor,
+    };
+    let taken = std::thread::scope(|threads| {
+        let walking = threads.spawn(|| {
+            center.pool.install(|| walk.run(scope.clone()));
+            None
+        });
+        // The walk holds the only sender; it ends when the walk does.
+        let mut taken = Ok(());
+        loop {
+            match receiver.recv_timeout(std::time::Duration::from_millis(5)) {
+                Ok(look) if taken.is_ok() => taken = look.map_err(CenterError::from).and_then(|look| taker.take(look)),
+                Ok(_) => {}
+                Err(_) if walking.is_finished() && receiver.is_empty() => break,
+                Err(_) => {}
+            }
+        }
+        let _: Option<()> = walking.join().unwrap_or(None);
+        taken
+    });
+    taken?;
+    taker.stage()?;
+    let (again, left_out) = (taker.again, taker.left_out);
+    state.again.extend(again);
+    let known = state.volumes.entry(volume.name.clone()).or_default();
+    known.leave_out(left_out);
+    if matches!(scope, Scope::Whole) {
+        known.walked_ms = begun;
+        known.reread_ms = match reread || known.reread_ms == 0 {
+            true => begun,
+            false => known.reread_ms,
+        };
+        report.volumes_walked += u64::from(!volume.is_registry());
+    }
+    Ok(())
+}
+
+/// What is looked at now is no longer known to be left out.
+fn prepare_left_out(state: &mut SourceState, volume: &VolumeRoot, scope: &Scope) {
+    let known = state.volumes.entry(volume.name.clone()).or_default();
+    match scope {
+        Scope::Whole => {
+            known.left_out.clear();
+            known.left_out_total = 0;
+        }
+        Scope::Parts(parts) => {
+            let directories = parts.directories.iter().map(|directory| join(&volume.name, directory));
+            let leaves = parts.leaves.iter().map(|key| key.as_bytes().to_vec());
+            let looked: Vec<String> = directories
+                .chain(leaves)
+                .map(|path| PathText::new(&path).to_string())
+                .collect();
+            let before = known.left_out.len();
+            known
+                .left_out
+                .retain(|item| !looked.iter().any(|looked| item.path.starts_with(looked.as_str())));
+            known.left_out_total -= (before - known.left_out.len()) as u64;
+        }
+    }
+}
+
+/// Takes looks and makes leaf records of them.
+struct Taker<'a> {
+    center: &'a Center,
+    volume: &'a VolumeRoot,
+    sequence: u64,
+    staged: Vec<LeafRecord>,
+    again: BTreeSet<LeafKey>,
+    left_out: Vec<LeftOut>,
+    report: &'a mut RefreshReport,
+    monitor: &'a dyn Monitor,
+}
+
+impl Taker<'_> {
+    fn take(&mut self, look: LeafLook) -> Result<(), CenterError> {
+        self.monitor.advance(look.counts.files_compared + look.counts.files_read);
+        match self.volume.is_registry() {
+            true => self.report.registry.add(&look.counts),
+            false => self.report.counts.add(&look.counts),
+        }
+        if look.again {
+            self.again.insert(look.key.clone());
+        }
+        let (changed, restated) = (look.is_changed(), !look.restated.is_empty());
+        self.left_out.extend(look.left_out);
+        if !changed && !restated {
+            return Ok(());
+        }
+        let mut record = self.record(&look.key)?;
+        if changed {
+            self.report.leaves_changed += 1;
+            self.report.files_added += look.added.len() as u64;
+            self.report.files_removed += look.removed.len() as u64;
+            let sequence = self.sequence;
+            let added = look.added.into_iter().map(|file| FileRecord { sequence, ..file });
+            record.change(&look.removed, added.collect(), sequence);
+        }
+        for restated in look.restated {
+            let file = record.files.iter_mut().find(|file| file.entry.path == restated.entry.path);
+            if let Some(file) = file {
+                file.stat = restated.stat;
+            }
+        }
+        self.staged.push(record);
+        match self.staged.len() >= STAGE_LEAVES {
+            true => self.stage(),
+            false => Ok(()),
+        }
+    }
+
+    fn record(&self, key: &LeafKey) -> Result<LeafRecord, CenterError> {
+        let catalogue = &self.center.catalogue;
+        let value = match catalogue.staged(key)? {
+            Some(value) => Some(value),
+            None => catalogue.leaf(key)?,
+        };
+        Ok(match value {
+            Some(value) => catalogue.record(value.place)?,
+            None => LeafRecord::empty(key.clone()),
+        })
+    }
+
+    fn stage(&mut self) -> Result<(), CenterError> {
+        Ok(self.center.catalogue.stage(std::mem::take(&mut self.staged))?)
+    }
+}
+
+/// Volumes that were known and are no longer found: an error, or with
+/// `accept` everything in them is removed.
+fn forget_vanished(
+    center: &Center,
+    state: &mut SourceState,
+    found: &[VolumeRoot],
+    accept: bool,
+    report: &mut RefreshReport,
+) -> Result<(), CenterError> {
+    let is_found = |name: &[u8]| found.iter().any(|volume| volume.name == name);
+    let vanished: Vec<Vec<u8>> = state.volumes.keys().filter(|name| !is_found(name)).cloned().collect();
+    for name in vanished {
+        if !accept {
+            let volume = PathText::new(&name);
+            report.errors.push(RootError::Vanished { volume }.to_string());
+            continue;
+        }
+        let sequence = next_sequence(center);
+        let leaves = center.catalogue.view().leaves_below(&name)?;
+        let mut records = Vec::new();
+        for (_, value) in leaves.into_iter().filter(|(_, value)| value.entries > 0) {
+            let mut record = center.catalogue.record(value.place)?;
+            let removed: Vec<_> = record.files.iter().map(|file| file.entry.path.clone()).collect();
+            report.leaves_changed += 1;
+            report.files_removed += removed.len() as u64;
+            record.change(&removed, vec![], sequence);
+            records.push(record);
+        }
+        center.catalogue.stage(records)?;
+        state.volumes.remove(&name);
+    }
+    Ok(())
+}
+
+fn next_sequence(center: &Center) -> u64 {
+    center.catalogue.snapshot().map_or(1, |snapshot| snapshot.cursor.sequence + 1)
+}
+
+/// Signs and commits what was staged, if there is anything or nothing was
+/// ever signed.
+fn commit(center: &Center, report: &mut RefreshReport) -> Result<(), CenterError> {
+    let catalogue = &center.catalogue;
+    let staged = catalogue.all_staged()?;
+    let held = catalogue.commit_record();
+    let snapshot = catalogue.snapshot();
+    if !staged.is_empty() || snapshot.is_none() {
+        let (update, totals) = catalogue.with_leaves(&staged)?;
+        let same = snapshot.as_ref().filter(|snapshot| snapshot.root == update.root);
+        let verified = match (same, &held) {
+            // Only stat records differ: the tree is what was signed before.
+            (Some(_), Some(held)) => VerifiedSnapshot::verify(held.signed.clone(), &center.id())
+                .map_err(|_| CenterError::Sign(hikae_protocol::message::DecodeError::Trailing(0)))?,
+            _ => {
+                let next = Snapshot {
+                    cursor: Cursor {
+                        epoch: match &snapshot {
+                            Some(snapshot) => snapshot.cursor.epoch,
+                            None => first_epoch()?,
+                        },
+                        sequence: next_sequence(center),
+                    },
+                    root: update.root,
+                    leaves: totals.leaves,
+                    entries: totals.entries,
+                    bytes: totals.bytes,
+                    time_ms: now_ms(),
+                    previous: held.map(|held| hikae_protocol::digest::Domain::Snapshot.digest(&held.signed.body)),
+                };
+                VerifiedSnapshot::sign(next, &center.home.key).map_err(CenterError::Sign)?
+            }
+        };
+        catalogue.commit(&staged, &verified, now_ms())?;
+    }
+    if let Some(snapshot) = catalogue.snapshot() {
+        report.sequence = snapshot.cursor.sequence;
+        report.root = Some(snapshot.root);
+        report.leaves = snapshot.leaves;
+        report.entries = snapshot.entries;
+        report.bytes = snapshot.bytes;
+    }
+    Ok(())
+}
+
+fn first_epoch() -> Result<Epoch, CenterError> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).map_err(|_| CenterError::Random)?;
+    Ok(Epoch { counter: 1, random })
+}

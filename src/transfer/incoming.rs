@@ -1,0 +1,311 @@
+//! Leaves on their way in: deltas joined to what the replica holds, checked
+//! against the proven digest, and only then stored.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use hikae_protocol::digest::Digest;
+use hikae_protocol::entry::manifest_digest;
+use hikae_protocol::frame::Frame;
+use hikae_protocol::limits::LARGE_BYTES_MIN;
+use hikae_protocol::message::{ContentForm, Delta, DeltaEntry, DeltaState, LeafDelta, Tombstone, decode};
+use hikae_protocol::objectpath::{LeafKey, ObjectPath};
+use hikae_protocol::pack::{Items, Pack, PackBuilder};
+
+use super::replica::PullError;
+use super::source::CONTENTS_LEVEL;
+use crate::catalogue::{Catalogue, CatalogueError, ContentPlace, FileRecord, LeafRecord};
+use crate::plan::WantedLeaf;
+
+/// A bundle, decoded; its contents are not believed yet.
+pub(super) struct Bundle {
+    deltas: Vec<LeafDelta>,
+    contents: Pack,
+    items: Items,
+}
+
+impl Bundle {
+    /// Decodes the answer to a fetch of `wanted`.
+    ///
+    /// Errors: `PullError` when it is no bundle, or not of these leaves.
+    pub(super) fn decode(frame: &Frame, wanted: &[&LeafKey]) -> Result<Bundle, PullError> {
+        let wrong = |error| PullError::Link(frame.wrong_pack(error).into());
+        let (deltas, contents) = frame.unpack_bundle().map_err(|error| PullError::Link(error.into()))?;
+        let mut decoded = Vec::new();
+        for item in deltas.unpack().map_err(wrong)?.iter() {
+            let delta: LeafDelta = decode(item).map_err(|error| PullError::Link(frame.wrong(error).into()))?;
+            decoded.push(delta);
+        }
+        let same = decoded.len() == wanted.len() && decoded.iter().zip(wanted).all(|(delta, key)| delta.key == **key);
+        if !same {
+            return Err(PullError::Fault("a bundle of other leaves than were asked for".into()));
+        }
+        Ok(Bundle {
+            deltas: decoded,
+            items: contents.unpack().map_err(wrong)?,
+            contents,
+        })
+    }
+}
+
+/// A leaf while its parts arrive.
+pub(super) struct Incoming {
+    /// What it must become.
+    pub wanted: WantedLeaf,
+    /// What the replica holds of it.
+    old: LeafRecord,
+    entries: Vec<DeltaEntry>,
+    tombstones: Vec<Tombstone>,
+    /// Contents that are stored already, by digest.
+    places: HashMap<Digest, ContentPlace>,
+}
+
+/// What became of the leaves of a bundle.
+#[derive(Default)]
+pub(super) struct Taken {
+    /// Ready to be stored.
+    pub ready: Vec<LeafRecord>,
+    /// Contents are still to be asked for.
+    pub lacking: Vec<Incoming>,
+    /// More of the delta is to be asked for.
+    pub unfinished: Vec<Incoming>,
+    /// Delta and old manifest did not give the proven digest: ask for all.
+    pub mismatched: Vec<WantedLeaf>,
+    /// Changed at the source since the snapshot.
+    pub moved: u64,
+    /// Files whose content came as a reference to one that was held.
+    pub referenced: u64,
+    /// Files whose content came along.
+    pub received: u64,
+}
+
+impl Incoming {
+    /// A leaf of which nothing came yet.
+    pub(super) fn new(wanted: WantedLeaf, catalogue: &Catalogue) -> Result<Incoming, PullError> {
+        let old = catalogue.leaf_record(&wanted.key)?;
+        Ok(Incoming {
+            old: old.unwrap_or_else(|| LeafRecord::empty(wanted.key.clone())),
+            wanted,
+            entries: vec![],
+            tombstones: vec![],
+            places: HashMap::new(),
+        })
+    }
+
+    /// The last path that came, to go on after.
+    pub(super) fn last_path(&self) -> Option<ObjectPath> {
+        self.entries.last().map(|entry| entry.entry.path.clone())
+    }
+
+    fn extend(&mut self, delta: Delta) -> Result<(), PullError> {
+        for entry in &delta.entries {
+            if self.last_path().is_some_and(|last| entry.entry.path <= last) {
+                return Err(self.fault("its entries are not in order"));
+            }
+            self.entries.push(entry.clone());
+        }
+        self.tombstones.extend(delta.tombstones);
+        Ok(())
+    }
+
+    fn fault(&self, what: &str) -> PullError {
+        PullError::Fault(format!("leaf {}: {what}", self.wanted.key.text()))
+    }
+
+    /// The leaf's files after the delta; contents that are not held yet have
+    /// no place.
+    fn merged(&self) -> BTreeMap<&ObjectPath, (&DeltaEntry, Option<ContentPlace>)> {
+        self.entries
+            .iter()
+            .map(|entry| {
+                let digest = &entry.entry.digest;
+                let place = self.places.get(digest).copied().or_else(|| self.old.held(digest));
+                (&entry.entry.path, (entry, place))
+            })
+            .collect()
+    }
+
+    /// Old files that stay, by path.
+    fn kept(&self) -> Vec<&FileRecord> {
+        if self.wanted.base.is_none() {
+            return vec![];
+        }
+        let changed = self.merged();
+        let gone: BTreeSet<&ObjectPath> =
+            self.tombstones.iter().map(|tombstone| &tombstone.path).collect();
+        let files = self.old.files.iter();
+        files
+            .filter(|file| !gone.contains(&file.entry.path) && !changed.contains_key(&file.entry.path))
+            .collect()
+    }
+
+    /// Whether the leaf becomes what was proven.
+    fn is_proven(&self) -> bool {
+        let mut entries: Vec<_> = self.kept().into_iter().map(|file| &file.entry).collect();
+        entries.extend(self.entries.iter().map(|entry| &entry.entry));
+        entries.sort_unstable_by(|one, two| one.path.cmp(&two.path));
+        manifest_digest(entries) == Some(self.wanted.digest)
+    }
+
+    /// Entries whose content is not held, one for each content.
+    pub(super) fn lacking(&self) -> Vec<DeltaEntry> {
+        let mut seen = HashSet::new();
+        let merged = self.merged().into_values();
+        merged
+            .filter(|(entry, place)| place.is_none() && seen.insert(entry.entry.digest))
+            .map(|(entry, _)| entry.clone())
+            .collect()
+    }
+
+    /// A content is stored now.
+    pub(super) fn stored(&mut self, digest: Digest, place: ContentPlace) {
+        self.places.insert(digest, place);
+    }
+
+    /// The record of the leaf, once every content is held.
+    ///
+    /// Errors: `PullError::Fault` if one is not.
+    pub(super) fn record(&self) -> Result<LeafRecord, PullError> {
+        let mut files: Vec<FileRecord> = self.kept().into_iter().cloned().collect();
+        for (entry, place) in self.merged().into_values() {
+            files.push(FileRecord {
+                entry: entry.entry.clone(),
+                sequence: entry.sequence,
+                content: place.ok_or_else(|| self.fault("a content is missing"))?,
+                stat: None,
+            });
+        }
+        files.sort_unstable_by(|one, two| one.entry.path.cmp(&two.entry.path));
+        let (mut tombstones, forgotten) = match self.wanted.base {
+            Some(_) => (self.old.tombstones.clone(), self.old.forgotten),
+            None => (vec![], self.wanted.sequence),
+        };
+        tombstones.extend(self.tombstones.iter().cloned());
+        Ok(LeafRecord {
+            sequence: self.wanted.sequence,
+            files,
+            tombstones,
+            forgotten,
+            ..LeafRecord::empty(self.wanted.key.clone())
+        })
+    }
+}
+
+/// Takes a bundle: deltas onto their leaves, contents into the store.
+///
+/// Errors: `PullError::Fault` when the peer lies; nothing of it was stored
+/// then.
+pub(super) fn take(catalogue: &Catalogue, mut bundle: Bundle, incoming: Vec<Incoming>) -> Result<Taken, PullError> {
+    let mut taken = Taken::default();
+    let mut complete = Vec::new();
+    for (mut leaf, delta) in incoming.into_iter().zip(std::mem::take(&mut bundle.deltas)) {
+        let delta = match delta.state {
+            DeltaState::Moved => {
+                taken.moved += 1;
+                continue;
+            }
+            DeltaState::Delta(delta) => delta,
+        };
+        let more = delta.more;
+        leaf.extend(delta)?;
+        if more {
+            taken.unfinished.push(leaf);
+        } else if leaf.is_proven() {
+            complete.push(leaf);
+        } else if leaf.wanted.base.is_some() {
+            taken.mismatched.push(WantedLeaf {
+                base: None,
+                inline: false,
+                ..leaf.wanted
+            });
+        } else {
+            return Err(leaf.fault("its entries do not give the proven digest"));
+        }
+    }
+    let stored = store_verified(catalogue, &bundle, &complete)?;
+    for mut leaf in complete {
+        for entry in leaf.entries.clone() {
+            match entry.content {
+                ContentForm::Inline(index) => {
+                    taken.received += 1;
+                    if let Some(place) = stored.get(&index) {
+                        leaf.stored(entry.entry.digest, *place);
+                    }
+                }
+                ContentForm::Held => taken.referenced += 1,
+                ContentForm::Later => {}
+            }
+        }
+        match leaf.lacking().is_empty() {
+            true => taken.ready.push(leaf.record()?),
+            false => taken.lacking.push(leaf),
+        }
+    }
+    Ok(taken)
+}
+
+/// Stores the contents that proven entries name, and says where each item
+/// is. A bundle of which every item is proven is stored as it came; items of
+/// leaves that moved on meanwhile are left away.
+fn store_verified(
+    catalogue: &Catalogue,
+    bundle: &Bundle,
+    leaves: &[Incoming],
+) -> Result<HashMap<u32, ContentPlace>, PullError> {
+    let used = verified(&bundle.items, leaves)?;
+    if used.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let mut repacked = PackBuilder::default();
+    let whole = used.len() == bundle.items.len();
+    let indexes: Vec<(u32, u32)> = used
+        .iter()
+        .map(|&index| match whole {
+            true => (index, index),
+            false => (index, repacked.push(bundle.items.get(index).unwrap_or_default())),
+        })
+        .collect();
+    let block = match whole {
+        true => catalogue.append_contents(&bundle.contents)?,
+        false => {
+            let pack = repacked.finish(CONTENTS_LEVEL).map_err(CatalogueError::Pack)?;
+            catalogue.append_contents(&pack)?
+        }
+    };
+    let places = indexes.into_iter();
+    Ok(places
+        .map(|(from, index)| (from, ContentPlace::Item { block, index }))
+        .collect())
+}
+
+/// Checks every item of a bundle's contents that a proven entry names against
+/// that entry; says which items those are.
+fn verified(items: &Items, leaves: &[Incoming]) -> Result<BTreeSet<u32>, PullError> {
+    let mut used = BTreeSet::new();
+    for leaf in leaves {
+        for entry in &leaf.entries {
+            let ContentForm::Inline(index) = entry.content else {
+                continue;
+            };
+            let content = items.get(index).ok_or_else(|| leaf.fault("a content is not in the bundle"))?;
+            check_content(&leaf.wanted.key, entry, content)?;
+            used.insert(index);
+        }
+    }
+    Ok(used)
+}
+
+/// Checks a small content against its proven entry.
+///
+/// Errors: `PullError::Fault` that names the file.
+pub(super) fn check_content(key: &LeafKey, entry: &DeltaEntry, content: &[u8]) -> Result<(), PullError> {
+    let (path, size) = (&entry.entry.path, entry.entry.size);
+    let fits = content.len() as u64 == size && size < LARGE_BYTES_MIN && Digest::of_content(content) == entry.entry.digest;
+    match fits {
+        true => Ok(()),
+        false => Err(PullError::Fault(format!(
+            "the content of {}/{} is not the proven one",
+            key.text(),
+            path.text()
+        ))),
+    }
+}

@@ -1,0 +1,55 @@
+//! Moves snapshots, proofs and bundles between nodes over QUIC; SPEC.md is
+//! its law.
+//!
+//! `source` answers, `replica` asks; both speak through `link`, which knows
+//! quinn. What is asked for in which bundle is `plan`'s to decide.
+
+mod incoming;
+mod link;
+mod proof;
+mod replica;
+mod source;
+mod tls;
+
+pub use link::{LinkError, LinkStats, connect, listen};
+pub use proof::Proven;
+pub use replica::{PullError, PullReport, acknowledge, pull};
+pub use source::serve;
+
+use hikae_protocol::message::Acknowledge;
+use hikae_protocol::objectpath::LeafKey;
+use hikae_protocol::snapshot::NodeId;
+
+use crate::catalogue::{Catalogue, FileRecord};
+use crate::config::Peer;
+
+/// Why a content can't be handed out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ContentError {
+    /// The file is no longer what the catalogue says.
+    #[error("the file changed or is gone")]
+    Moved,
+    /// It can't be read.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+/// What a serving node has to offer. Blocking; called on blocking threads.
+pub trait Holdings: Send + Sync + 'static {
+    /// Brings the catalogue up to date with a call that begins after this.
+    fn refresh(&self);
+
+    /// The catalogue.
+    fn catalogue(&self) -> &Catalogue;
+
+    /// Bytes of a file's content; the whole is checked against its digest.
+    ///
+    /// Errors: `ContentError`.
+    fn content(&self, key: &LeafKey, file: &FileRecord, offset: u64, length: u32) -> Result<Vec<u8>, ContentError>;
+
+    /// The peer with this key, if it may pull.
+    fn peer(&self, id: &NodeId) -> Option<Peer>;
+
+    /// A peer told how far it is.
+    fn acknowledged(&self, id: &NodeId, acknowledge: Acknowledge);
+}

@@ -1,0 +1,478 @@
+//! Pulls: proves, fetches, stores, commits. Rounds go on until a whole
+//! snapshot is there; a leaf that moved on meanwhile comes with a newer one.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use hikae_protocol::digest::Digest;
+use hikae_protocol::exchange::ExchangeError;
+use hikae_protocol::frame::{Frame, FrameKind};
+use hikae_protocol::limits::{BUNDLE_BYTES, LARGE_BYTES_MIN};
+use hikae_protocol::message::{
+    Acknowledge, Contents, DeltaEntry, Fetch, LeafProof, LeafWant, Range, Refused, RefusedCode,
+};
+use hikae_protocol::pack::{Pack, PackBuilder};
+use hikae_protocol::snapshot::{Cursor, NodeId, Snapshot};
+use quinn::Connection;
+use serde::Serialize;
+
+use super::incoming::{Bundle, Incoming, Taken, check_content, take};
+use super::link::{self, LinkError};
+use super::proof::{Proof, Proven, prove};
+use crate::catalogue::{Catalogue, CatalogueError, ContentPlace, LeafRecord};
+use crate::plan::{WantedLeaf, bundles};
+use crate::progress::Monitor;
+
+/// The source may have to walk its storage first.
+pub(super) const PROOF_DEADLINE: Duration = Duration::from_secs(3600);
+/// For any other answer.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(60);
+/// Requests for bundles that are on their way at once.
+const REQUESTS: usize = 8;
+/// Pieces of one large file that are on their way at once.
+const PIECES: usize = 4;
+/// Rounds against a source that keeps moving, at most.
+const ROUNDS_MAX: u64 = 100;
+
+/// Why a pull failed. What was stored until then stays.
+#[derive(Debug, thiserror::Error)]
+pub enum PullError {
+    /// The link or the framing failed.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// The peer broke the protocol or offered what is not believed.
+    #[error(transparent)]
+    Exchange(#[from] ExchangeError),
+    /// The peer sent what was not proven.
+    #[error("the peer is at fault: {0}")]
+    Fault(String),
+    /// The peer refused.
+    #[error("the source refused: {0}")]
+    Refused(Refused),
+    /// Our own store failed.
+    #[error(transparent)]
+    Catalogue(#[from] CatalogueError),
+    /// Not even the whole list adds up.
+    #[error("the source's list of leaves does not add up to the root that it signed")]
+    Root,
+    /// The source changes faster than it is copied.
+    #[error("the source kept changing for {ROUNDS_MAX} rounds")]
+    Moving,
+    /// A task of ours failed.
+    #[error("a task of ours failed: {0}")]
+    Task(String),
+}
+
+/// What a pull did.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct PullReport {
+    /// The tree changed.
+    pub changed: bool,
+    /// The source is behind this replica.
+    pub stale: bool,
+    /// Rounds, each against one snapshot.
+    pub rounds: u64,
+    /// Requests that waited for an answer, one after the other: proofs.
+    pub proof_round_trips: u64,
+    /// Requests for bundles and contents.
+    pub requests: u64,
+    /// Leaves that differed.
+    pub leaves: u64,
+    /// Leaves that were staged by an earlier, broken pull.
+    pub leaves_resumed: u64,
+    /// Leaves that changed at the source meanwhile.
+    pub leaves_moved: u64,
+    /// Leaves that went away.
+    pub leaves_removed: u64,
+    /// Files whose content came over the link.
+    pub contents_received: u64,
+    /// Bytes of those, before compression.
+    pub content_bytes: u64,
+    /// Files whose content was held already: renames and copies.
+    pub contents_referenced: u64,
+}
+
+/// Pulls the newest snapshot that `trusted` signed, and commits it.
+///
+/// Errors: `PullError`.
+pub async fn pull(
+    connection: &Connection,
+    catalogue: &Arc<Catalogue>,
+    trusted: NodeId,
+    monitor: &dyn Monitor,
+) -> Result<PullReport, PullError> {
+    let mut report = PullReport::default();
+    for _ in 0..ROUNDS_MAX {
+        report.rounds += 1;
+        let proven = match prove(connection, catalogue, trusted, &mut report.proof_round_trips).await? {
+            Proof::Unchanged => return Ok(report),
+            Proof::Stale => {
+                report.stale = true;
+                return Ok(report);
+            }
+            Proof::Proven(proven) => proven,
+        };
+        let round = Round {
+            connection,
+            catalogue,
+            to: proven.snapshot.snapshot().cursor,
+            monitor,
+        };
+        if round.run(proven, &mut report).await? {
+            report.changed = true;
+            return Ok(report);
+        }
+    }
+    Err(PullError::Moving)
+}
+
+/// Tells the source how far this replica is.
+///
+/// Errors: `PullError::Link`.
+pub async fn acknowledge(connection: &Connection, told: &Acknowledge) -> Result<(), PullError> {
+    let (mut send, mut receive) = link::open(connection).await?;
+    let frame = Frame::message(FrameKind::Acknowledge, told).map_err(LinkError::from)?;
+    link::send(&mut send, &frame).await?;
+    let _ = send.finish();
+    while link::receive(&mut receive, ANSWER_DEADLINE).await?.is_some() {}
+    Ok(())
+}
+
+/// One round: from what the replica holds to one snapshot.
+struct Round<'a> {
+    connection: &'a Connection,
+    catalogue: &'a Arc<Catalogue>,
+    to: Cursor,
+    monitor: &'a dyn Monitor,
+}
+
+impl Round<'_> {
+    /// Fetches and commits; says whether the snapshot is there whole.
+    async fn run(&self, proven: Proven, report: &mut PullReport) -> Result<bool, PullError> {
+        let snapshot = proven.snapshot.clone();
+        let wanted = self.wanted(&proven, report)?;
+        let files = describe(snapshot.snapshot(), wanted.len());
+        self.monitor.stage(&files, Some(wanted.len() as u64));
+        let cut = bundles(wanted);
+        let mut taken = stream::iter(cut)
+            .map(|bundle| self.bundle(bundle))
+            .buffer_unordered(REQUESTS);
+        let mut moved = 0;
+        while let Some(done) = taken.try_next().await? {
+            moved += done.moved;
+            report.requests += done.requests;
+            report.contents_received += done.received;
+            report.content_bytes += done.bytes;
+            report.contents_referenced += done.referenced;
+        }
+        report.leaves_moved += moved;
+        if moved > 0 {
+            return Ok(false);
+        }
+        let catalogue = self.catalogue.clone();
+        blocking(move || {
+            let staged = catalogue.all_staged()?;
+            catalogue.commit(&staged, &snapshot, jiff::Timestamp::now().as_millisecond())?;
+            Ok(())
+        })
+        .await?;
+        Ok(true)
+    }
+
+    /// The leaves to fetch; what was staged for another state is dropped, what
+    /// left the tree is staged as empty.
+    fn wanted(&self, proven: &Proven, report: &mut PullReport) -> Result<Vec<WantedLeaf>, PullError> {
+        let proofs: HashMap<_, _> = proven.leaves.iter().map(|leaf| (&leaf.key, leaf)).collect();
+        let staged = self.catalogue.all_staged()?;
+        let wrong = staged.iter().filter(|(key, value)| {
+            let proof = proofs.get(key);
+            proof.is_none_or(|proof| proof.digest != value.digest || proof.sequence != value.sequence)
+        });
+        let wrong: Vec<_> = wrong.map(|(key, _)| key.clone()).collect();
+        if !wrong.is_empty() {
+            self.catalogue.unstage(&wrong)?;
+        }
+        let mut wanted = Vec::new();
+        let mut emptied = Vec::new();
+        for leaf in &proven.leaves {
+            let held = self.catalogue.leaf(&leaf.key)?;
+            if held.and_then(|held| held.digest) == leaf.digest {
+                continue;
+            }
+            report.leaves += 1;
+            if self.catalogue.staged(&leaf.key)?.is_some() {
+                report.leaves_resumed += 1;
+                continue;
+            }
+            match leaf.digest {
+                None => emptied.push(self.emptied(leaf)?),
+                Some(digest) => {
+                    let base = proven.base.filter(|_| held.is_some());
+                    let inline = held.is_none() || base.is_some();
+                    wanted.push(WantedLeaf::new(leaf, digest, base, inline));
+                }
+            }
+        }
+        report.leaves_removed += emptied.len() as u64;
+        self.catalogue.stage(emptied)?;
+        Ok(wanted)
+    }
+
+    fn emptied(&self, leaf: &LeafProof) -> Result<LeafRecord, PullError> {
+        let old = self.catalogue.leaf_record(&leaf.key)?;
+        let mut record = old.unwrap_or_else(|| LeafRecord::empty(leaf.key.clone()));
+        let paths: Vec<_> = record.files.iter().map(|file| file.entry.path.clone()).collect();
+        record.change(&paths, vec![], leaf.sequence);
+        Ok(record)
+    }
+
+    /// Fetches and stores the leaves of one bundle.
+    async fn bundle(&self, wanted: Vec<WantedLeaf>) -> Result<Done, PullError> {
+        let mut done = Done::default();
+        let leaves = wanted.len() as u64;
+        let mut waiting: Vec<Incoming> = Vec::new();
+        for leaf in wanted {
+            waiting.push(Incoming::new(leaf, self.catalogue)?);
+        }
+        while !waiting.is_empty() {
+            let wants: Vec<LeafWant> = waiting.iter().map(next_want).collect();
+            let fetch = Fetch {
+                to: self.to,
+                leaves: wants,
+            };
+            done.requests += 1;
+            let frame = Frame::message(FrameKind::Fetch, &fetch).map_err(LinkError::from)?;
+            let answer = match self.ask(&frame, FrameKind::Bundle).await {
+                Err(PullError::Refused(refused)) if refused.code == RefusedCode::Moved => {
+                    done.moved += waiting.len() as u64;
+                    return Ok(done);
+                }
+                other => other?,
+            };
+            let catalogue = self.catalogue.clone();
+            let taken = blocking(move || {
+                let keys: Vec<_> = waiting.iter().map(|leaf| &leaf.wanted.key).collect();
+                let bundle = Bundle::decode(&answer, &keys)?;
+                let mut taken = take(&catalogue, bundle, waiting)?;
+                let ready = std::mem::take(&mut taken.ready);
+                let bytes = ready.iter().map(LeafRecord::newest_bytes).sum::<u64>();
+                catalogue.stage(ready)?;
+                Ok((taken, bytes))
+            })
+            .await?;
+            waiting = self.go_on(taken, &mut done).await?;
+        }
+        self.monitor.advance(leaves);
+        Ok(done)
+    }
+
+    /// Counts what a bundle brought, fetches the contents that it lacked, and
+    /// says what is still to be asked for.
+    async fn go_on(&self, (taken, bytes): (Taken, u64), done: &mut Done) -> Result<Vec<Incoming>, PullError> {
+        done.moved += taken.moved;
+        done.received += taken.received;
+        done.referenced += taken.referenced;
+        done.bytes += bytes;
+        for leaf in taken.lacking {
+            self.lacking(leaf, done).await?;
+        }
+        let mut waiting = taken.unfinished;
+        for wanted in taken.mismatched {
+            tracing::warn!(leaf = %wanted.key.text(), "a delta does not fit; asking for the whole leaf");
+            waiting.push(Incoming::new(wanted, self.catalogue)?);
+        }
+        Ok(waiting)
+    }
+
+    /// Fetches the contents that a leaf lacks, and stages it.
+    async fn lacking(&self, mut leaf: Incoming, done: &mut Done) -> Result<(), PullError> {
+        let (small, large): (Vec<_>, Vec<_>) = leaf
+            .lacking()
+            .into_iter()
+            .partition(|entry| entry.entry.size < LARGE_BYTES_MIN);
+        for batch in batches(small) {
+            match self.small(&leaf, &batch, done).await {
+                Ok(places) => places.into_iter().for_each(|(digest, place)| leaf.stored(digest, place)),
+                Err(error) => return moved_or(error, done),
+            }
+        }
+        for entry in large {
+            match self.large(&leaf, &entry, done).await {
+                Ok(place) => leaf.stored(entry.entry.digest, place),
+                Err(error) => return moved_or(error, done),
+            }
+        }
+        let catalogue = self.catalogue.clone();
+        blocking(move || Ok(catalogue.stage(vec![leaf.record()?])?)).await
+    }
+
+    async fn small(
+        &self,
+        leaf: &Incoming,
+        batch: &[DeltaEntry],
+        done: &mut Done,
+    ) -> Result<Vec<(Digest, ContentPlace)>, PullError> {
+        let ranges = batch.iter().map(|entry| range(entry, 0, entry.entry.size as u32)).collect();
+        let pack = self.ranges(leaf, ranges, done).await?;
+        let items = unpacked(&pack)?;
+        if items.len() != batch.len() {
+            return Err(PullError::Fault("fewer contents than were asked for".into()));
+        }
+        for (entry, content) in batch.iter().zip(items.iter()) {
+            check_content(&leaf.wanted.key, entry, content)?;
+        }
+        done.received += batch.len() as u64;
+        done.bytes += batch.iter().map(|entry| entry.entry.size).sum::<u64>();
+        let block = self.append(pack).await?;
+        let places = batch.iter().zip(0..);
+        Ok(places
+            .map(|(entry, index)| (entry.entry.digest, ContentPlace::Item { block, index }))
+            .collect())
+    }
+
+    /// A large content, piece by piece; it is believed, and referred to, only
+    /// when the whole has the proven digest.
+    async fn large(&self, leaf: &Incoming, entry: &DeltaEntry, done: &mut Done) -> Result<ContentPlace, PullError> {
+        let size = entry.entry.size;
+        let piece = BUNDLE_BYTES as u64;
+        let offsets = (0..size.div_ceil(piece)).map(|at| at * piece);
+        let mut requests = 0;
+        let mut pieces = stream::iter(offsets)
+            .map(|offset| {
+                let length = piece.min(size - offset) as u32;
+                let mut own = Done::default();
+                async move { self.ranges(leaf, vec![range(entry, offset, length)], &mut own).await }
+            })
+            .buffered(PIECES);
+        let mut hasher = blake3::Hasher::new();
+        let mut places: Vec<(u64, u32)> = Vec::new();
+        let mut bytes = 0;
+        while let Some(pack) = pieces.try_next().await? {
+            requests += 1;
+            let items = unpacked(&pack)?;
+            let content = items.get(0).unwrap_or_default();
+            hasher.update(content);
+            bytes += content.len() as u64;
+            places.push((self.append(pack).await?, 0));
+        }
+        drop(pieces);
+        if bytes != size || Digest::from(hasher) != entry.entry.digest {
+            return Err(PullError::Fault(format!(
+                "the content of {}/{} is not the proven one",
+                leaf.wanted.key.text(),
+                entry.entry.path.text()
+            )));
+        }
+        done.requests += requests;
+        done.received += 1;
+        done.bytes += size;
+        let list = postcard::to_stdvec(&places).map_err(|error| PullError::Task(error.to_string()))?;
+        let mut pack = PackBuilder::default();
+        pack.push(&list);
+        let pack = pack.finish(3).map_err(|error| PullError::Task(error.to_string()))?;
+        let block = self.append(pack).await?;
+        Ok(ContentPlace::Pieces { block, index: 0 })
+    }
+
+    async fn ranges(&self, leaf: &Incoming, ranges: Vec<Range>, done: &mut Done) -> Result<Pack, PullError> {
+        let contents = Contents {
+            to: self.to,
+            key: leaf.wanted.key.clone(),
+            ranges,
+        };
+        done.requests += 1;
+        let frame = Frame::message(FrameKind::Contents, &contents).map_err(LinkError::from)?;
+        let answer = self.ask(&frame, FrameKind::Ranges).await?;
+        answer.unpack().map_err(|error| PullError::Link(error.into()))
+    }
+
+    async fn append(&self, pack: Pack) -> Result<u64, PullError> {
+        let catalogue = self.catalogue.clone();
+        blocking(move || Ok(catalogue.append_contents(&pack)?)).await
+    }
+
+    async fn ask(&self, request: &Frame, expected: FrameKind) -> Result<Frame, PullError> {
+        let (mut send, mut receive) = link::open(self.connection).await?;
+        link::send(&mut send, request).await?;
+        let _ = send.finish();
+        let answer = link::receive(&mut receive, ANSWER_DEADLINE).await?.ok_or(LinkError::Ended)?;
+        match answer.kind {
+            kind if kind == expected => Ok(answer),
+            FrameKind::Refused => Err(PullError::Refused(answer.decode().map_err(LinkError::from)?)),
+            other => Err(PullError::Fault(format!("a {other:?} frame where {expected:?} was due"))),
+        }
+    }
+}
+
+/// Counts of one bundle.
+#[derive(Debug, Default)]
+struct Done {
+    requests: u64,
+    moved: u64,
+    received: u64,
+    referenced: u64,
+    bytes: u64,
+}
+
+fn moved_or(error: PullError, done: &mut Done) -> Result<(), PullError> {
+    match error {
+        PullError::Refused(refused) if refused.code == RefusedCode::Moved => {
+            done.moved += 1;
+            Ok(())
+        }
+        other => Err(other),
+    }
+}
+
+fn next_want(leaf: &Incoming) -> LeafWant {
+    LeafWant {
+        after: leaf.last_path(),
+        ..leaf.wanted.want()
+    }
+}
+
+fn range(entry: &DeltaEntry, offset: u64, length: u32) -> Range {
+    Range {
+        path: entry.entry.path.clone(),
+        digest: entry.entry.digest,
+        offset,
+        length,
+    }
+}
+
+fn unpacked(pack: &Pack) -> Result<hikae_protocol::pack::Items, PullError> {
+    pack.unpack().map_err(|error| PullError::Fault(format!("contents do not unpack: {error}")))
+}
+
+/// Small contents, cut into requests.
+fn batches(entries: Vec<DeltaEntry>) -> Vec<Vec<DeltaEntry>> {
+    let mut batches: Vec<Vec<DeltaEntry>> = Vec::new();
+    let mut bytes = u64::MAX;
+    for entry in entries {
+        let full = bytes.saturating_add(entry.entry.size) > BUNDLE_BYTES as u64
+            || batches.last().is_some_and(|batch| batch.len() >= 1024);
+        if full {
+            batches.push(vec![]);
+            bytes = 0;
+        }
+        bytes += entry.entry.size;
+        if let Some(batch) = batches.last_mut() {
+            batch.push(entry);
+        }
+    }
+    batches
+}
+
+fn describe(snapshot: &Snapshot, leaves: usize) -> String {
+    format!("fetch {leaves} leaves of snapshot {}", snapshot.cursor.sequence)
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, PullError> + Send + 'static,
+) -> Result<T, PullError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| PullError::Task(error.to_string()))?
+}

@@ -1,0 +1,292 @@
+//! Answers peers: offers and proofs, bundles, ranges of contents.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hikae_protocol::frame::{Frame, FrameError, FrameKind};
+use hikae_protocol::limits::{BUNDLE_BYTES, FETCH_LEAVES_MAX, LARGE_BYTES_MIN, PROOF_LEAVES_MAX, RANGES_MAX};
+use hikae_protocol::message::{
+    ContentForm, Contents, DeltaState, Fetch, LeafDelta, LeafProof, LeafWant, Offer, ProofBase, ProofEnd, Pull,
+    Refused, RefusedCode,
+};
+use hikae_protocol::pack::PackBuilder;
+use hikae_protocol::snapshot::{Cursor, NodeId};
+use quinn::{Connection, Endpoint, RecvStream, SendStream};
+
+use super::link::{self, LinkError, LinkStats};
+use super::{ContentError, Holdings};
+use crate::catalogue::{CatalogueError, LeafRecord};
+
+/// A peer that opened a stream has this long to ask.
+const REQUEST_DEADLINE: Duration = Duration::from_secs(10);
+/// zstd level of contents. They rest as they travelled.
+pub(super) const CONTENTS_LEVEL: i32 = 3;
+/// zstd level of proofs and deltas.
+const NAMES_LEVEL: i32 = 3;
+/// Bytes of names in one bundle, before compression.
+const DELTA_BYTES: usize = 1024 * 1024;
+
+/// Why a request is not answered.
+#[derive(Debug, thiserror::Error)]
+enum AnswerError {
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error(transparent)]
+    Catalogue(#[from] CatalogueError),
+    #[error("{0}")]
+    Refused(Refused),
+    #[error("a task of ours failed: {0}")]
+    Task(String),
+}
+
+fn refused(code: RefusedCode, text: impl Into<String>) -> AnswerError {
+    let mut text: String = text.into();
+    text.truncate(text.floor_char_boundary(hikae_protocol::limits::ERROR_TEXT_BYTES_MAX));
+    AnswerError::Refused(Refused { code, text })
+}
+
+/// Answers every peer that reaches `endpoint`, until it is closed.
+pub async fn serve(endpoint: Endpoint, holdings: Arc<dyn Holdings>) {
+    let mut peers = tokio::task::JoinSet::new();
+    while let Some(incoming) = endpoint.accept().await {
+        let holdings = holdings.clone();
+        peers.spawn(async move {
+            match incoming.await {
+                Ok(connection) => serve_peer(connection, holdings).await,
+                Err(error) => tracing::warn!(%error, "a handshake failed"),
+            }
+        });
+        while peers.try_join_next().is_some() {}
+    }
+    peers.shutdown().await;
+}
+
+async fn serve_peer(connection: Connection, holdings: Arc<dyn Holdings>) {
+    let Some(peer) = link::peer_of(&connection) else {
+        return;
+    };
+    tracing::info!(peer = %peer, remote = %connection.remote_address(), "connected");
+    let mut streams = tokio::task::JoinSet::new();
+    while let Ok((send, receive)) = connection.accept_bi().await {
+        let holdings = holdings.clone();
+        streams.spawn(async move { answer(send, receive, peer, holdings).await });
+        while streams.try_join_next().is_some() {}
+    }
+    streams.shutdown().await;
+    let stats = LinkStats::of(&connection);
+    tracing::info!(peer = %peer, sent = stats.bytes_sent, received = stats.bytes_received, "disconnected");
+}
+
+async fn answer(mut send: SendStream, mut receive: RecvStream, peer: NodeId, holdings: Arc<dyn Holdings>) {
+    let result = answer_request(&mut send, &mut receive, peer, holdings).await;
+    if let Err(error) = result {
+        tracing::warn!(peer = %peer, %error, "a request was not answered");
+        let refusal = match error {
+            AnswerError::Link(LinkError::Frame(error)) | AnswerError::Frame(error) => Refused {
+                code: RefusedCode::Malformed,
+                text: error.to_string(),
+            },
+            AnswerError::Link(_) => return,
+            AnswerError::Refused(refusal) => refusal,
+            AnswerError::Catalogue(_) | AnswerError::Task(_) => Refused {
+                code: RefusedCode::Unavailable,
+                text: "the source's own catalogue or disk failed; see its log".into(),
+            },
+        };
+        if let Ok(frame) = Frame::message(FrameKind::Refused, &refusal) {
+            let _ = link::send(&mut send, &frame).await;
+        }
+    }
+    let _ = send.finish();
+}
+
+async fn answer_request(
+    send: &mut SendStream,
+    receive: &mut RecvStream,
+    peer: NodeId,
+    holdings: Arc<dyn Holdings>,
+) -> Result<(), AnswerError> {
+    let frame = link::receive(receive, REQUEST_DEADLINE).await?.ok_or(LinkError::Ended)?;
+    if holdings.peer(&peer).is_none() {
+        return Err(refused(RefusedCode::Forbidden, "this key may not pull here"));
+    }
+    let answers = blocking(move || match frame.kind {
+        FrameKind::Pull => proof(&*holdings, &frame.decode()?),
+        FrameKind::Fetch => bundle(&*holdings, &frame.decode()?),
+        FrameKind::Contents => ranges(&*holdings, &frame.decode()?),
+        FrameKind::Acknowledge => {
+            holdings.acknowledged(&peer, frame.decode()?);
+            Ok(vec![])
+        }
+        other => Err(refused(RefusedCode::Malformed, format!("{other:?} is no request"))),
+    })
+    .await?;
+    for frame in answers {
+        link::send(send, &frame).await?;
+    }
+    Ok(())
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, AnswerError> + Send + 'static,
+) -> Result<T, AnswerError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| AnswerError::Task(error.to_string()))?
+}
+
+/// The offer, the proof and its end.
+fn proof(holdings: &dyn Holdings, pull: &Pull) -> Result<Vec<Frame>, AnswerError> {
+    holdings.refresh();
+    let catalogue = holdings.catalogue();
+    let view = catalogue.view();
+    let Some((commit, snapshot)) = view.head() else {
+        return Err(refused(RefusedCode::Unavailable, "the first scan is not done yet"));
+    };
+    let since = pull
+        .have
+        .filter(|have| !pull.whole && have.epoch == snapshot.cursor.epoch && have.sequence <= snapshot.cursor.sequence);
+    let (base, leaves) = match since {
+        Some(have) => (ProofBase::Cursor, view.changed_since(have.sequence)?),
+        None => {
+            let mut all = view.leaves_below(&[])?;
+            all.retain(|(_, value)| value.entries > 0);
+            (ProofBase::Empty, all)
+        }
+    };
+    let offer = Offer {
+        snapshot: commit.signed.clone(),
+        base,
+    };
+    let mut frames = vec![Frame::message(FrameKind::Offer, &offer)?];
+    for some in leaves.chunks(PROOF_LEAVES_MAX) {
+        let mut pack = PackBuilder::default();
+        for (key, value) in some {
+            let leaf = LeafProof {
+                key: key.clone(),
+                digest: value.digest,
+                sequence: value.sequence,
+                weight: match base {
+                    ProofBase::Cursor => value.newest_bytes,
+                    ProofBase::Empty => value.bytes,
+                },
+            };
+            pack.push(&encoded(&leaf)?);
+        }
+        let pack = pack.finish(NAMES_LEVEL).map_err(|error| refused(RefusedCode::Unavailable, error.to_string()))?;
+        frames.push(Frame::pack(FrameKind::Proof, &pack)?);
+    }
+    let end = ProofEnd {
+        leaves: leaves.len() as u64,
+    };
+    frames.push(Frame::message(FrameKind::ProofEnd, &end)?);
+    Ok(frames)
+}
+
+fn encoded<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, AnswerError> {
+    postcard::to_stdvec(value).map_err(|error| refused(RefusedCode::Unavailable, error.to_string()))
+}
+
+/// The leaf as of the snapshot that the peer goes to; none if it changed
+/// since.
+fn leaf_at(
+    holdings: &dyn Holdings,
+    key: &hikae_protocol::objectpath::LeafKey,
+    to: &Cursor,
+) -> Result<Option<LeafRecord>, AnswerError> {
+    let catalogue = holdings.catalogue();
+    let epoch = catalogue.snapshot().map(|snapshot| snapshot.cursor.epoch);
+    if epoch != Some(to.epoch) {
+        return Err(refused(RefusedCode::Moved, "another epoch has begun"));
+    }
+    match catalogue.leaf(key)? {
+        Some(value) if value.sequence <= to.sequence => Ok(Some(catalogue.record(value.place)?)),
+        _ => Ok(None),
+    }
+}
+
+/// One bundle: a delta for every leaf that was asked for, in that order, and
+/// the contents that fit.
+fn bundle(holdings: &dyn Holdings, fetch: &Fetch) -> Result<Vec<Frame>, AnswerError> {
+    if fetch.leaves.len() > FETCH_LEAVES_MAX {
+        return Err(refused(RefusedCode::Malformed, "too many leaves in one fetch"));
+    }
+    let mut deltas = PackBuilder::default();
+    let mut contents = PackBuilder::default();
+    for want in &fetch.leaves {
+        let budget = DELTA_BYTES.saturating_sub(deltas.raw_bytes());
+        let state = leaf_delta(holdings, want, &fetch.to, budget, &mut contents)?;
+        let delta = LeafDelta {
+            key: want.key.clone(),
+            state,
+        };
+        deltas.push(&encoded(&delta)?);
+    }
+    let packed = |pack: PackBuilder, level| {
+        pack.finish(level)
+            .map_err(|error| refused(RefusedCode::Unavailable, error.to_string()))
+    };
+    let frame = Frame::bundle(&packed(deltas, NAMES_LEVEL)?, &packed(contents, CONTENTS_LEVEL)?)?;
+    Ok(vec![frame])
+}
+
+fn leaf_delta(
+    holdings: &dyn Holdings,
+    want: &LeafWant,
+    to: &Cursor,
+    budget: usize,
+    contents: &mut PackBuilder,
+) -> Result<DeltaState, AnswerError> {
+    let Some(record) = leaf_at(holdings, &want.key, to)? else {
+        return Ok(DeltaState::Moved);
+    };
+    let mut delta = record.delta(want.base, want.after.as_ref(), budget);
+    if delta.more || !want.inline {
+        return Ok(DeltaState::Delta(delta));
+    }
+    for entry in &mut delta.entries {
+        let size = entry.entry.size;
+        let fits = size < LARGE_BYTES_MIN && contents.raw_bytes() < BUNDLE_BYTES && contents.has_room(size as usize);
+        let Some(file) = record.file(&entry.entry.path).filter(|_| fits && entry.content == ContentForm::Later) else {
+            continue;
+        };
+        match holdings.content(&want.key, file, 0, size as u32) {
+            Ok(bytes) => entry.content = ContentForm::Inline(contents.push(&bytes)),
+            Err(ContentError::Moved) => return Ok(DeltaState::Moved),
+            Err(ContentError::Unavailable(error)) => return Err(refused(RefusedCode::Unavailable, error)),
+        }
+    }
+    Ok(DeltaState::Delta(delta))
+}
+
+/// Ranges of contents, one item each.
+fn ranges(holdings: &dyn Holdings, wanted: &Contents) -> Result<Vec<Frame>, AnswerError> {
+    let bytes: u64 = wanted.ranges.iter().map(|range| u64::from(range.length)).sum();
+    if wanted.ranges.len() > RANGES_MAX || bytes > 2 * BUNDLE_BYTES as u64 {
+        return Err(refused(RefusedCode::Malformed, "too much in one request for contents"));
+    }
+    let moved = || refused(RefusedCode::Moved, "the leaf changed");
+    let record = leaf_at(holdings, &wanted.key, &wanted.to)?.ok_or_else(moved)?;
+    let mut pack = PackBuilder::default();
+    for range in &wanted.ranges {
+        let file = record
+            .file(&range.path)
+            .filter(|file| file.entry.digest == range.digest)
+            .ok_or_else(moved)?;
+        let inside = range.offset.checked_add(u64::from(range.length)).is_some_and(|end| end <= file.entry.size);
+        if !inside {
+            return Err(refused(RefusedCode::Malformed, "a range beyond the end of a file"));
+        }
+        match holdings.content(&wanted.key, file, range.offset, range.length) {
+            Ok(bytes) => drop(pack.push(&bytes)),
+            Err(ContentError::Moved) => return Err(moved()),
+            Err(ContentError::Unavailable(error)) => return Err(refused(RefusedCode::Unavailable, error)),
+        }
+    }
+    let pack = pack
+        .finish(CONTENTS_LEVEL)
+        .map_err(|error| refused(RefusedCode::Unavailable, error.to_string()))?;
+    Ok(vec![Frame::pack(FrameKind::Ranges, &pack)?])
+}

@@ -1,0 +1,247 @@
+//! Walks a volume, or looks at hinted directories of it, in parallel.
+
+use std::collections::BTreeMap;
+
+use hikae_protocol::objectpath::{LEAF_DEPTH_MAX, LeafKey, PathText};
+use rayon::Scope as Tasks;
+
+use super::{LeftOut, LeftOutReason};
+use super::leaf::{LeafLook, look_at};
+use crate::catalogue::{Catalogue, CatalogueError, LeafRecord};
+use crate::disk::{Directory, DiskError, ItemKind, join};
+
+/// What of a volume is looked at.
+#[derive(Debug, Clone)]
+pub enum Scope {
+    /// All of it.
+    Whole,
+    /// Parts of it.
+    Parts(Parts),
+}
+
+/// Parts of a volume that are looked at.
+#[derive(Debug, Clone, Default)]
+pub struct Parts {
+    /// Directories with what is below them, relative to the root.
+    pub directories: Vec<Vec<u8>>,
+    /// Leaves.
+    pub leaves: Vec<LeafKey>,
+}
+
+/// A look at a volume: finds differences from the catalogue and hands them on.
+pub struct VolumeWalk<'a> {
+    /// `facility/label`.
+    pub volume: &'a [u8],
+    /// The volume's root.
+    pub root: &'a Directory,
+    /// What is known of it.
+    pub catalogue: &'a Catalogue,
+    /// Gets every look; called from several threads.
+    pub found: &'a (dyn Fn(Result<LeafLook, CatalogueError>) + Sync),
+    /// Read contents even where the times are as recorded.
+    pub reread: bool,
+}
+
+impl<'a> VolumeWalk<'a> {
+    /// Looks at everything in `scope`; returns when all was handed on. Must
+    /// run on the pool that shares the work.
+    pub fn run(&'a self, scope: Scope) {
+        rayon::scope(|tasks| match scope {
+            Scope::Whole => self.prefix(tasks, vec![]),
+            Scope::Parts(parts) => {
+                self.hinted(tasks, parts.directories);
+                for key in parts.leaves {
+                    tasks.spawn(move |_| (self.found)(self.leaf(key, &[vec![]])));
+                }
+            }
+        });
+    }
+
+    fn record(&self, key: &LeafKey) -> Result<LeafRecord, CatalogueError> {
+        let value = match self.catalogue.staged(key)? {
+            Some(value) => Some(value),
+            None => self.catalogue.leaf(key)?,
+        };
+        match value {
+            Some(value) => self.catalogue.record(value.place),
+            None => Ok(LeafRecord::empty(key.clone())),
+        }
+    }
+
+    fn key(&self, directory: &[u8]) -> Option<LeafKey> {
+        LeafKey::parse(&join(self.volume, directory)).ok()
+    }
+
+    /// Hints, by leaf; a hint above the leaves is a walk of what is below it.
+    fn hinted(&'a self, tasks: &Tasks<'a>, mut directories: Vec<Vec<u8>>) {
+        // By component, so that what lies below a directory follows it.
+        directories.sort_by(|one, two| one.split(|&byte| byte == b'/').cmp(two.split(|&byte| byte == b'/')));
+        directories.dedup();
+        let mut leaves: BTreeMap<Vec<u8>, Vec<Vec<u8>>> = BTreeMap::new();
+        let mut covered: Option<Vec<u8>> = None;
+        for directory in directories {
+            let inside = |above: &Vec<u8>| {
+                above.is_empty() || directory == *above || directory.starts_with(&[above, &b"/"[..]].concat())
+            };
+            if covered.as_ref().is_some_and(inside) {
+                continue;
+            }
+            covered = Some(directory.clone());
+            let components = directory.split(|&byte| byte == b'/').count();
+            if directory.is_empty() || components < LEAF_DEPTH_MAX {
+                self.look_up_prefix(tasks, directory);
+                continue;
+            }
+            let separators = directory.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+            let cut = separators.map(|(at, _)| at).nth(LEAF_DEPTH_MAX - 1);
+            let (leaf, below) = match cut {
+                Some(cut) => (directory[..cut].to_vec(), directory[cut + 1..].to_vec()),
+                None => (directory, vec![]),
+            };
+            leaves.entry(leaf).or_default().push(below);
+        }
+        for (leaf, below) in leaves {
+            tasks.spawn(move |_| {
+                if let Some(key) = self.key(&leaf) {
+                    (self.found)(self.leaf(key, &below));
+                }
+            });
+        }
+    }
+
+    /// Looks at some directories of one leaf.
+    fn leaf(&self, key: LeafKey, below: &[Vec<u8>]) -> Result<LeafLook, CatalogueError> {
+        let record = self.record(&key)?;
+        let mut whole = LeafLook::new(key);
+        let mut buffer = Vec::new();
+        for below in below {
+            let path = join(whole.key.directory(), below);
+            let directory = match self.open(&path) {
+                Ok(directory) => directory,
+                Err(error) => {
+                    whole.left_out.push(left_out(self.volume, &path, &error));
+                    whole.again = true;
+                    continue;
+                }
+            };
+            whole.counts.directories_absent += u64::from(directory.is_none());
+            let look = look_at(&record, below, directory.as_ref(), self.reread, &mut buffer);
+            whole.removed.extend(look.removed);
+            whole.added.extend(look.added);
+            whole.restated.extend(look.restated);
+            whole.left_out.extend(look.left_out);
+            whole.again |= look.again;
+            whole.counts.add(&look.counts);
+        }
+        Ok(whole)
+    }
+
+    /// Opens a directory; none if it is absent while the nearest directory
+    /// above that is there was read and does not list it.
+    fn open(&self, path: &[u8]) -> Result<Option<Directory>, DiskError> {
+        let error = match self.root.open(path) {
+            Ok(directory) => return Ok(Some(directory)),
+            Err(error) if error.is_absent() => error,
+            Err(error) => return Err(error),
+        };
+        let mut missing = path;
+        loop {
+            let (above, name) = hikae_protocol::objectpath::split_last(missing);
+            match self.root.open(above) {
+                Ok(directory) => {
+                    let items = directory.list()?;
+                    let listed = items
+                        .iter()
+                        .any(|item| item.name == name && item.kind == ItemKind::Directory);
+                    return if listed { Err(error) } else { Ok(None) };
+                }
+                Err(above_error) if above_error.is_absent() && !above.is_empty() => missing = above,
+                Err(above_error) => return Err(above_error),
+            }
+        }
+    }
+
+    fn look_up_prefix(&'a self, tasks: &Tasks<'a>, directory: Vec<u8>) {
+        match self.open(&directory) {
+            Ok(Some(_)) => self.prefix(tasks, directory),
+            Ok(None) => self.gone(&directory),
+            Err(error) => self.unreadable(&directory, &error),
+        }
+    }
+
+    /// A directory above the leaves: its own files are a leaf, its
+    /// subdirectories go on; what the catalogue has and it has not is gone.
+    fn prefix(&'a self, tasks: &Tasks<'a>, path: Vec<u8>) {
+        let listed = self.root.open(&path).and_then(|directory| {
+            let items = directory.list()?;
+            Ok((directory, items))
+        });
+        let (directory, items) = match listed {
+            Ok(listed) => listed,
+            Err(error) => return self.unreadable(&path, &error),
+        };
+        if let Some(key) = self.key(&path) {
+            let look = self
+                .record(&key)
+                .map(|record| look_at(&record, b"", Some(&directory), self.reread, &mut Vec::new()));
+            (self.found)(look);
+        }
+        let is_there = |name: &[u8]| {
+            let found = items.binary_search_by(|item| item.name.as_slice().cmp(name));
+            found.is_ok_and(|at| items[at].kind == ItemKind::Directory)
+        };
+        match self.catalogue.names_below(&join(self.volume, &path)) {
+            Ok(names) => {
+                for name in names.iter().filter(|name| !is_there(name)) {
+                    self.gone(&join(&path, name));
+                }
+            }
+            Err(error) => (self.found)(Err(error)),
+        }
+        let depth = 1 + match path.is_empty() {
+            true => 0,
+            false => path.split(|&byte| byte == b'/').count(),
+        };
+        for item in items.into_iter().filter(|item| item.kind == ItemKind::Directory) {
+            let path = join(&path, &item.name);
+            tasks.spawn(move |tasks| match depth < LEAF_DEPTH_MAX {
+                true => self.prefix(tasks, path),
+                false => {
+                    if let Some(key) = self.key(&path) {
+                        (self.found)(self.leaf(key, &[vec![]]));
+                    }
+                }
+            });
+        }
+    }
+
+    /// Every file below a directory that is gone is removed.
+    fn gone(&self, path: &[u8]) {
+        let leaves = self.catalogue.view().leaves_below(&join(self.volume, path));
+        let leaves = match leaves {
+            Ok(leaves) => leaves,
+            Err(error) => return (self.found)(Err(error)),
+        };
+        for (key, value) in leaves {
+            if value.entries > 0 {
+                let look = self.record(&key).map(|record| look_at(&record, b"", None, false, &mut Vec::new()));
+                (self.found)(look);
+            }
+        }
+    }
+
+    fn unreadable(&self, path: &[u8], error: &DiskError) {
+        if let Some(key) = self.key(path).or_else(|| self.key(b"")) {
+            let mut look = LeafLook::new(key);
+            look.left_out.push(left_out(self.volume, path, error));
+            (self.found)(Ok(look));
+        }
+    }
+}
+
+fn left_out(volume: &[u8], path: &[u8], error: &DiskError) -> LeftOut {
+    LeftOut {
+        path: PathText::new(&join(volume, path)).to_string(),
+        reason: LeftOutReason::Unreadable(error.to_string()),
+    }
+}
