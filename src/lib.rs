@@ -5,12 +5,16 @@
 //! binary do. See ARCHITECTURE.md for how the folders depend on each other.
 
 pub mod catalogue;
-pub mod disk;
-pub mod progress;
-pub mod segment;
+pub mod cli;
 pub mod config;
+pub mod disk;
+pub mod r#gen;
 pub mod index;
-pub mod walk;
 pub mod plan;
+pub mod progress;
+pub mod publish;
 pub mod replicate;
+pub mod segment;
+pub mod ssmix;
 pub mod transfer;
+pub mod walk;

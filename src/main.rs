@@ -1,1 +1,5 @@
-fn main() {}
+//! The `hikae` command.
+
+fn main() -> std::process::ExitCode {
+    hikae::cli::main()
+}

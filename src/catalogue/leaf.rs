@@ -187,15 +187,21 @@ impl LeafRecord {
     }
 
     fn tombstone_bytes(&self, base: u64) -> usize {
-        let removed = self.tombstones.iter().filter(|tombstone| tombstone.removed > base);
-        removed.map(|tombstone| tombstone.path.as_bytes().len() + 64).sum()
+        let removed = self
+            .tombstones
+            .iter()
+            .filter(|tombstone| tombstone.removed > base);
+        removed
+            .map(|tombstone| tombstone.path.as_bytes().len() + 64)
+            .sum()
     }
 
     /// What changed since `base` (none: everything), paths after `after`
     /// first, until about `bytes_max` bytes of names. `Held` marks contents
     /// that the leaf had at the base.
     pub fn delta(&self, base: Option<u64>, after: Option<&ObjectPath>, bytes_max: usize) -> Delta {
-        let base = base.filter(|&base| base >= self.forgotten && self.tombstone_bytes(base) <= bytes_max);
+        let base =
+            base.filter(|&base| base >= self.forgotten && self.tombstone_bytes(base) <= bytes_max);
         let since = base.unwrap_or(0);
         let held_at_base = |digest: &Digest| {
             let live = self

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::commit::{Commit, Totals};
 use super::db::{Db, LeafValue};
-use super::leaf::{LeafRecord, RecordPlace};
+use super::leaf::{ContentPlace, LeafRecord, RecordPlace};
 use super::tree::{TreeUpdate, update};
 use super::{CatalogueError, rebuild};
 use crate::progress::Monitor;
@@ -199,6 +199,46 @@ impl Catalogue {
             .ok_or(missing(RecordPlace { block, index: 0 }))?;
         drop(blocks);
         Ok(self.reader.items(block, place)?)
+    }
+
+    /// Hands a stored content to `each`, piece by piece.
+    ///
+    /// Errors: `CatalogueError`, and whatever `each` returns.
+    pub fn content<E: From<CatalogueError>>(
+        &self,
+        place: ContentPlace,
+        mut each: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let item = |block: u64, index: u32| -> Result<(Arc<Items>, u32), CatalogueError> {
+            let items = self.items(block)?;
+            match items.get(index) {
+                Some(_) => Ok((items, index)),
+                None => Err(missing(RecordPlace { block, index })),
+            }
+        };
+        match place {
+            ContentPlace::Storage => Err(missing(RecordPlace { block: 0, index: 0 }).into()),
+            ContentPlace::Item { block, index } => {
+                let (items, index) = item(block, index)?;
+                each(items.get(index).unwrap_or_default())
+            }
+            ContentPlace::Pieces { block, index } => {
+                let (items, index) = item(block, index)?;
+                let wrong = |source| CatalogueError::Record {
+                    block,
+                    index,
+                    expected: "list of pieces",
+                    source,
+                };
+                let pieces: Vec<(u64, u32)> =
+                    decode(items.get(index).unwrap_or_default()).map_err(wrong)?;
+                for (block, index) in pieces {
+                    let (items, index) = item(block, index)?;
+                    each(items.get(index).unwrap_or_default())?;
+                }
+                Ok(())
+            }
+        }
     }
 
     fn append(&self, kind: BlockKind, pack: &Pack) -> Result<u64, CatalogueError> {

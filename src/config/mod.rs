@@ -98,7 +98,8 @@ impl Config {
             path: path.clone(),
             text: error.to_string().trim_end().to_string(),
         })?;
-        file.check().map_err(|text| ConfigError::Meaning { path, text })?;
+        file.check()
+            .map_err(|text| ConfigError::Meaning { path, text })?;
         let resolve = |path: PathBuf| home.join(path);
         Ok(Config {
             home: home.to_path_buf(),
@@ -145,13 +146,23 @@ mod tests {
     #[test]
     fn errors_name_file_line_and_expectation() {
         let text = error("role = \"center\"\n\n[volumes]\ndiscovr = \"/x\"\n");
-        assert!(text.contains("h/hikae.toml") && text.contains("line 4"), "{text}");
-        assert!(text.contains("discovr") && text.contains("discover"), "{text}");
+        assert!(
+            text.contains("h/hikae.toml") && text.contains("line 4"),
+            "{text}"
+        );
+        assert!(
+            text.contains("discovr") && text.contains("discover"),
+            "{text}"
+        );
         let text = error("role = \"centre\"\n");
         assert!(text.contains("line 1") && text.contains("laptop"), "{text}");
-        let text = error("role = \"center\"\n[index_db]\nurl = \"sqlite:///x\"\noverlap = \"10 parsecs\"\n");
+        let text = error(
+            "role = \"center\"\n[index_db]\nurl = \"sqlite:///x\"\noverlap = \"10 parsecs\"\n",
+        );
         assert!(text.contains("line 4"), "{text}");
-        let text = error(&format!("role=\"backup\"\n[source]\nid = \"{ID}\"\n[[source.link]]\nname=\"a\"\nremote=\"1.2.3.4\"\n"));
+        let text = error(&format!(
+            "role=\"backup\"\n[source]\nid = \"{ID}\"\n[[source.link]]\nname=\"a\"\nremote=\"1.2.3.4\"\n"
+        ));
         assert!(text.contains("line 6"), "{text}");
         let text = error("role = \"backup\"\nseal = true\n");
         assert!(text.contains("seal"), "{text}");
@@ -159,12 +170,19 @@ mod tests {
 
     #[test]
     fn one_table_or_many() {
-        let one = format!("role=\"backup\"\n[source]\nid=\"{ID}\"\n[[source.link]]\nname=\"a\"\nremote=\"127.0.0.1:1\"\nrate=\"800Mbit/s\"\nhours=\"20:00-06:00\"\n");
+        let one = format!(
+            "role=\"backup\"\n[source]\nid=\"{ID}\"\n[[source.link]]\nname=\"a\"\nremote=\"127.0.0.1:1\"\nrate=\"800Mbit/s\"\nhours=\"20:00-06:00\"\n"
+        );
         let many = one.replace("[source]", "[[source]]");
         for text in [one, many] {
             let config = Config::parse(Path::new("h"), &text).unwrap();
             assert_eq!(config.source.len(), 1);
-            assert_eq!(config.source[0].link[0].rate.map(|rate| rate.bytes_per_second), Some(100_000_000));
+            assert_eq!(
+                config.source[0].link[0]
+                    .rate
+                    .map(|rate| rate.bytes_per_second),
+                Some(100_000_000)
+            );
         }
     }
 }

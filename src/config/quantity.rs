@@ -12,7 +12,8 @@ pub struct Rate {
 impl<'de> Deserialize<'de> for Rate {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Rate, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let expected = || de::Error::custom(format!("{text:?} is no rate; expected like \"800Mbit/s\""));
+        let expected =
+            || de::Error::custom(format!("{text:?} is no rate; expected like \"800Mbit/s\""));
         let number = text.strip_suffix("bit/s").ok_or_else(expected)?;
         let (number, factor) = match number.as_bytes().last() {
             Some(b'k') => (&number[..number.len() - 1], 1_000),
@@ -47,7 +48,9 @@ impl<'de> Deserialize<'de> for Hours {
             let (hours, minutes): (u16, u16) = (hours.parse().ok()?, minutes.parse().ok()?);
             (hours < 24 && minutes < 60).then_some(hours * 60 + minutes)
         };
-        let parsed = text.split_once('-').and_then(|(from, to)| Some((minutes(from)?, minutes(to)?)));
+        let parsed = text
+            .split_once('-')
+            .and_then(|(from, to)| Some((minutes(from)?, minutes(to)?)));
         match parsed {
             Some((from, to)) if from != to => Ok(Hours { from, to }),
             _ => Err(de::Error::custom(format!(
@@ -58,8 +61,13 @@ impl<'de> Deserialize<'de> for Hours {
 }
 
 /// A span of time like "10m" or "90d".
-pub(super) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<std::time::Duration, D::Error> {
+pub(super) fn duration<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<std::time::Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
-    humantime::parse_duration(&text)
-        .map_err(|error| de::Error::custom(format!("{text:?} is no span of time ({error}); expected like \"10m\"")))
+    humantime::parse_duration(&text).map_err(|error| {
+        de::Error::custom(format!(
+            "{text:?} is no span of time ({error}); expected like \"10m\""
+        ))
+    })
 }

@@ -260,21 +260,29 @@ impl File {
         }
         match self.role {
             Role::Center if !self.source.is_empty() => Err("a center has no [source]".into()),
-            Role::Center if self.tree.is_some() => Err("a center has no tree: it has volumes".into()),
+            Role::Center if self.tree.is_some() => {
+                Err("a center has no tree: it has volumes".into())
+            }
             Role::Backup | Role::Laptop if self.volumes.is_some() || !self.volume.is_empty() => {
                 Err("only a center has volumes".into())
             }
-            Role::Backup | Role::Laptop if !self.index_db.is_empty() => Err("only a center has an [index_db]".into()),
-            Role::Backup | Role::Laptop if !self.listen.is_empty() => {
-                Err("[[listen]] at a backup is not in this version: only a center is pulled from".into())
+            Role::Backup | Role::Laptop if !self.index_db.is_empty() => {
+                Err("only a center has an [index_db]".into())
             }
+            Role::Backup | Role::Laptop if !self.listen.is_empty() => Err(
+                "[[listen]] at a backup is not in this version: only a center is pulled from"
+                    .into(),
+            ),
             _ => self.check_names(),
         }
     }
 
     fn check_names(&self) -> Result<(), String> {
         let mut seen = BTreeSet::new();
-        for Volume { facility, label, .. } in &self.volume {
+        for Volume {
+            facility, label, ..
+        } in &self.volume
+        {
             for part in [facility, label] {
                 hikae_protocol::objectpath::check_component(part.as_bytes())
                     .map_err(|error| format!("[[volume]]: {error}"))?;
@@ -285,7 +293,10 @@ impl File {
         }
         for source in &self.source {
             if source.link.is_empty() {
-                return Err(format!("[source] {}: expected at least one [[source.link]]", source.id));
+                return Err(format!(
+                    "[source] {}: expected at least one [[source.link]]",
+                    source.id
+                ));
             }
         }
         Ok(())
@@ -303,7 +314,9 @@ fn some_node_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Nod
 }
 
 /// `[table]` for one, `[[table]]` for several.
-fn one_or_many<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+fn one_or_many<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
     struct OneOrMany<T>(PhantomData<T>);
     impl<'de, T: Deserialize<'de>> Visitor<'de> for OneOrMany<T> {
         type Value = Vec<T>;

@@ -57,7 +57,11 @@ const REPLICA: &str = r#"
 pub fn template(role: Role) -> String {
     match role {
         Role::Center => CENTER.into(),
-        Role::Backup => format!("# hikae: a backup. It pulls from a source and keeps a copy.\nrole = \"backup\"\n{REPLICA}"),
-        Role::Laptop => format!("# hikae: a laptop. It pulls from a source and keeps a copy.\nrole = \"laptop\"\n{REPLICA}"),
+        Role::Backup => format!(
+            "# hikae: a backup. It pulls from a source and keeps a copy.\nrole = \"backup\"\n{REPLICA}"
+        ),
+        Role::Laptop => format!(
+            "# hikae: a laptop. It pulls from a source and keeps a copy.\nrole = \"laptop\"\n{REPLICA}"
+        ),
     }
 }

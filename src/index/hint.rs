@@ -36,7 +36,11 @@ impl Hint {
     /// OutRelDirectory (separators `/` or `\`). SSMIXIDX, guideline 1.2g.
     ///
     /// Errors: `HintError` that names the column's value.
-    pub fn from_columns(facility: &[u8], label: &[u8], directory: &[u8]) -> Result<Hint, HintError> {
+    pub fn from_columns(
+        facility: &[u8],
+        label: &[u8],
+        directory: &[u8],
+    ) -> Result<Hint, HintError> {
         let (facility, label) = (trimmed(facility), trimmed(label));
         for (column, value) in [("FacilityID", facility), ("VolumeLabel", label)] {
             check_component(value).map_err(|_| HintError::Volume {
@@ -70,7 +74,12 @@ mod tests {
 
     #[test]
     fn columns_as_gateways_write_them() {
-        let hint = Hint::from_columns(b"0410000001", b"STD01 ", b"\\123\\456\\1234567\\20250401\\OMP-01\\").unwrap();
+        let hint = Hint::from_columns(
+            b"0410000001",
+            b"STD01 ",
+            b"\\123\\456\\1234567\\20250401\\OMP-01\\",
+        )
+        .unwrap();
         assert_eq!(hint.volume, b"0410000001/STD01");
         assert_eq!(hint.directory, b"123/456/1234567/20250401/OMP-01");
         assert!(Hint::from_columns(b"F", b"L", b"a/../../etc").is_err());

@@ -126,7 +126,9 @@ impl SqliteIndex {
             let from = self.overlapped(&mut transaction, &since.value).await?;
             let mut rows = Vec::new();
             let text = self.changed_rows();
-            let mut stream = sqlx::query(AssertSqlSafe(text)).bind(&from).fetch(&mut *transaction);
+            let mut stream = sqlx::query(AssertSqlSafe(text))
+                .bind(&from)
+                .fetch(&mut *transaction);
             while let Some(row) = stream.try_next().await? {
                 let row = IndexRow::read(&row)?;
                 changes.rows_read += 1;
@@ -144,7 +146,9 @@ impl SqliteIndex {
             }
             drop(stream);
             changes.watermark.value = Some(newest.min(now));
-            let next = self.overlapped(&mut transaction, &changes.watermark.value).await?;
+            let next = self
+                .overlapped(&mut transaction, &changes.watermark.value)
+                .await?;
             for (hash, updated) in rows {
                 if updated.as_slice() >= next.as_bytes() {
                     changes.watermark.remember(hash);
@@ -158,7 +162,12 @@ impl SqliteIndex {
     /// volume names to `each`.
     ///
     /// Errors: `IndexError`.
-    pub fn rows_of_volume(&self, facility: &[u8], label: &[u8], each: &mut dyn FnMut(Vec<u8>)) -> Result<(), IndexError> {
+    pub fn rows_of_volume(
+        &self,
+        facility: &[u8],
+        label: &[u8],
+        each: &mut dyn FnMut(Vec<u8>),
+    ) -> Result<(), IndexError> {
         let text = format!(
             "SELECT CAST(OutRelDirectory AS BLOB), CAST(FileName AS BLOB) FROM {} \
              WHERE trim(FacilityID) = ? AND trim(VolumeLabel) = ?",
@@ -202,11 +211,12 @@ impl SqliteIndex {
         let Some(value) = value else {
             return Ok(String::new());
         };
-        let earlier: Option<String> = sqlx::query_scalar(AssertSqlSafe(format!("SELECT strftime({TIME}, ?, ?)")))
-            .bind(value)
-            .bind(format!("-{} seconds", self.overlap.as_secs()))
-            .fetch_one(connection)
-            .await?;
+        let earlier: Option<String> =
+            sqlx::query_scalar(AssertSqlSafe(format!("SELECT strftime({TIME}, ?, ?)")))
+                .bind(value)
+                .bind(format!("-{} seconds", self.overlap.as_secs()))
+                .fetch_one(connection)
+                .await?;
         Ok(earlier.unwrap_or_default())
     }
 }
@@ -215,7 +225,9 @@ impl SqliteIndex {
 /// or UTC, so the earlier of the two is taken.
 async fn database_now(connection: &mut SqliteConnection) -> Result<String, sqlx::Error> {
     let text = format!("SELECT min(strftime({TIME}, 'now'), strftime({TIME}, 'now', 'localtime'))");
-    sqlx::query_scalar(AssertSqlSafe(text)).fetch_one(connection).await
+    sqlx::query_scalar(AssertSqlSafe(text))
+        .fetch_one(connection)
+        .await
 }
 
 impl IndexRow {
@@ -234,7 +246,13 @@ impl IndexRow {
     }
 
     fn hash(&self) -> u64 {
-        row_hash(&[&self.facility, &self.label, &self.directory, &self.name, &self.updated])
+        row_hash(&[
+            &self.facility,
+            &self.label,
+            &self.directory,
+            &self.name,
+            &self.updated,
+        ])
     }
 
     fn hint_into(&self, changes: &mut Changes) {
@@ -242,7 +260,9 @@ impl IndexRow {
             Ok(hint) => {
                 changes.hints.insert(hint);
             }
-            Err(error) => changes.garbage(|| format!("row of {:?}: {error}", PathText::new(&self.name))),
+            Err(error) => {
+                changes.garbage(|| format!("row of {:?}: {error}", PathText::new(&self.name)))
+            }
         }
         if self.time.is_none() {
             changes.garbage(|| {

@@ -58,12 +58,16 @@ pub fn bundles(wanted: Vec<WantedLeaf>) -> Vec<Vec<WantedLeaf>> {
     let (mut bytes, mut names) = (0, 0);
     for leaf in wanted {
         let name = leaf.key.as_bytes().len() + 32;
-        let full = bytes >= BUNDLE_BYTES as u64 || bundle.len() >= leaves_max || names + name > REQUEST_BYTES_MAX / 2;
+        let full = bytes >= BUNDLE_BYTES as u64
+            || bundle.len() >= leaves_max
+            || names + name > REQUEST_BYTES_MAX / 2;
         if full && !bundle.is_empty() {
             bundles.push(std::mem::take(&mut bundle));
             (bytes, names) = (0, 0);
         }
-        bytes = bytes.saturating_add(leaf.weight).saturating_add(LEAF_OVERHEAD);
+        bytes = bytes
+            .saturating_add(leaf.weight)
+            .saturating_add(LEAF_OVERHEAD);
         names += name;
         bundle.push(leaf);
     }

@@ -1,8 +1,16 @@
 //! The use cases in order: refresh, serve, sync, verify, status.
 //!
-//! Everything a command does is one call here, whether the command opens the
+//! Everything a command does is one `Command`, whether the command opens the
 //! home itself or reaches the process that has it open.
 
 pub mod center;
+pub mod control;
 pub mod home;
 pub mod identity;
+pub mod node;
+pub mod replica;
+pub mod serve;
+mod status;
+mod summary;
+
+pub(crate) use summary::bytes;

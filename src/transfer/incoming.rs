@@ -7,7 +7,9 @@ use hikae_protocol::digest::Digest;
 use hikae_protocol::entry::manifest_digest;
 use hikae_protocol::frame::Frame;
 use hikae_protocol::limits::LARGE_BYTES_MIN;
-use hikae_protocol::message::{ContentForm, Delta, DeltaEntry, DeltaState, LeafDelta, Tombstone, decode};
+use hikae_protocol::message::{
+    ContentForm, Delta, DeltaEntry, DeltaState, LeafDelta, Tombstone, decode,
+};
 use hikae_protocol::objectpath::{LeafKey, ObjectPath};
 use hikae_protocol::pack::{Items, Pack, PackBuilder};
 
@@ -29,15 +31,24 @@ impl Bundle {
     /// Errors: `PullError` when it is no bundle, or not of these leaves.
     pub(super) fn decode(frame: &Frame, wanted: &[&LeafKey]) -> Result<Bundle, PullError> {
         let wrong = |error| PullError::Link(frame.wrong_pack(error).into());
-        let (deltas, contents) = frame.unpack_bundle().map_err(|error| PullError::Link(error.into()))?;
+        let (deltas, contents) = frame
+            .unpack_bundle()
+            .map_err(|error| PullError::Link(error.into()))?;
         let mut decoded = Vec::new();
         for item in deltas.unpack().map_err(wrong)?.iter() {
-            let delta: LeafDelta = decode(item).map_err(|error| PullError::Link(frame.wrong(error).into()))?;
+            let delta: LeafDelta =
+                decode(item).map_err(|error| PullError::Link(frame.wrong(error).into()))?;
             decoded.push(delta);
         }
-        let same = decoded.len() == wanted.len() && decoded.iter().zip(wanted).all(|(delta, key)| delta.key == **key);
+        let same = decoded.len() == wanted.len()
+            && decoded
+                .iter()
+                .zip(wanted)
+                .all(|(delta, key)| delta.key == **key);
         if !same {
-            return Err(PullError::Fault("a bundle of other leaves than were asked for".into()));
+            return Err(PullError::Fault(
+                "a bundle of other leaves than were asked for".into(),
+            ));
         }
         Ok(Bundle {
             deltas: decoded,
@@ -98,7 +109,10 @@ impl Incoming {
 
     fn extend(&mut self, delta: Delta) -> Result<(), PullError> {
         for entry in &delta.entries {
-            if self.last_path().is_some_and(|last| entry.entry.path <= last) {
+            if self
+                .last_path()
+                .is_some_and(|last| entry.entry.path <= last)
+            {
                 return Err(self.fault("its entries are not in order"));
             }
             self.entries.push(entry.clone());
@@ -118,7 +132,11 @@ impl Incoming {
             .iter()
             .map(|entry| {
                 let digest = &entry.entry.digest;
-                let place = self.places.get(digest).copied().or_else(|| self.old.held(digest));
+                let place = self
+                    .places
+                    .get(digest)
+                    .copied()
+                    .or_else(|| self.old.held(digest));
                 (&entry.entry.path, (entry, place))
             })
             .collect()
@@ -130,11 +148,16 @@ impl Incoming {
             return vec![];
         }
         let changed = self.merged();
-        let gone: BTreeSet<&ObjectPath> =
-            self.tombstones.iter().map(|tombstone| &tombstone.path).collect();
+        let gone: BTreeSet<&ObjectPath> = self
+            .tombstones
+            .iter()
+            .map(|tombstone| &tombstone.path)
+            .collect();
         let files = self.old.files.iter();
         files
-            .filter(|file| !gone.contains(&file.entry.path) && !changed.contains_key(&file.entry.path))
+            .filter(|file| {
+                !gone.contains(&file.entry.path) && !changed.contains_key(&file.entry.path)
+            })
             .collect()
     }
 
@@ -194,7 +217,11 @@ impl Incoming {
 ///
 /// Errors: `PullError::Fault` when the peer lies; nothing of it was stored
 /// then.
-pub(super) fn take(catalogue: &Catalogue, mut bundle: Bundle, incoming: Vec<Incoming>) -> Result<Taken, PullError> {
+pub(super) fn take(
+    catalogue: &Catalogue,
+    mut bundle: Bundle,
+    incoming: Vec<Incoming>,
+) -> Result<Taken, PullError> {
     let mut taken = Taken::default();
     let mut complete = Vec::new();
     for (mut leaf, delta) in incoming.into_iter().zip(std::mem::take(&mut bundle.deltas)) {
@@ -261,13 +288,18 @@ fn store_verified(
         .iter()
         .map(|&index| match whole {
             true => (index, index),
-            false => (index, repacked.push(bundle.items.get(index).unwrap_or_default())),
+            false => (
+                index,
+                repacked.push(bundle.items.get(index).unwrap_or_default()),
+            ),
         })
         .collect();
     let block = match whole {
         true => catalogue.append_contents(&bundle.contents)?,
         false => {
-            let pack = repacked.finish(CONTENTS_LEVEL).map_err(CatalogueError::Pack)?;
+            let pack = repacked
+                .finish(CONTENTS_LEVEL)
+                .map_err(CatalogueError::Pack)?;
             catalogue.append_contents(&pack)?
         }
     };
@@ -286,7 +318,9 @@ fn verified(items: &Items, leaves: &[Incoming]) -> Result<BTreeSet<u32>, PullErr
             let ContentForm::Inline(index) = entry.content else {
                 continue;
             };
-            let content = items.get(index).ok_or_else(|| leaf.fault("a content is not in the bundle"))?;
+            let content = items
+                .get(index)
+                .ok_or_else(|| leaf.fault("a content is not in the bundle"))?;
             check_content(&leaf.wanted.key, entry, content)?;
             used.insert(index);
         }
@@ -297,9 +331,15 @@ fn verified(items: &Items, leaves: &[Incoming]) -> Result<BTreeSet<u32>, PullErr
 /// Checks a small content against its proven entry.
 ///
 /// Errors: `PullError::Fault` that names the file.
-pub(super) fn check_content(key: &LeafKey, entry: &DeltaEntry, content: &[u8]) -> Result<(), PullError> {
+pub(super) fn check_content(
+    key: &LeafKey,
+    entry: &DeltaEntry,
+    content: &[u8],
+) -> Result<(), PullError> {
     let (path, size) = (&entry.entry.path, entry.entry.size);
-    let fits = content.len() as u64 == size && size < LARGE_BYTES_MIN && Digest::of_content(content) == entry.entry.digest;
+    let fits = content.len() as u64 == size
+        && size < LARGE_BYTES_MIN
+        && Digest::of_content(content) == entry.entry.digest;
     match fits {
         true => Ok(()),
         false => Err(PullError::Fault(format!(

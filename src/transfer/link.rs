@@ -123,7 +123,11 @@ fn transport() -> TransportConfig {
 /// Opens an address that peers reach us by; `admits` says who may connect.
 ///
 /// Errors: `LinkError::Tls`, `LinkError::Bind`.
-pub fn listen(listen: &Listen, key: &SigningKey, admits: Arc<Admission>) -> Result<Endpoint, LinkError> {
+pub fn listen(
+    listen: &Listen,
+    key: &SigningKey,
+    admits: Arc<Admission>,
+) -> Result<Endpoint, LinkError> {
     let tls = tls::server(key, admits).map_err(|error| LinkError::Tls(error.to_string()))?;
     let tls = QuicServerConfig::try_from(tls).map_err(|error| LinkError::Tls(error.to_string()))?;
     let mut config = quinn::ServerConfig::with_crypto(Arc::new(tls));
@@ -139,7 +143,11 @@ pub fn listen(listen: &Listen, key: &SigningKey, admits: Arc<Admission>) -> Resu
 /// Connects to a source by one link.
 ///
 /// Errors: `LinkError`.
-pub async fn connect(source: &Source, link: &SourceLink, key: &SigningKey) -> Result<(Endpoint, Connection), LinkError> {
+pub async fn connect(
+    source: &Source,
+    link: &SourceLink,
+    key: &SigningKey,
+) -> Result<(Endpoint, Connection), LinkError> {
     let tls = tls::client(key, source.id).map_err(|error| LinkError::Tls(error.to_string()))?;
     let tls = QuicClientConfig::try_from(tls).map_err(|error| LinkError::Tls(error.to_string()))?;
     let mut config = quinn::ClientConfig::new(Arc::new(tls));
@@ -172,9 +180,13 @@ pub async fn connect(source: &Source, link: &SourceLink, key: &SigningKey) -> Re
 /// TLS alerts of a peer that does not know our key, in words.
 fn explained(error: &quinn::ConnectionError) -> String {
     let text = error.to_string();
-    let is_refusal = text.contains("certificate") || text.contains("CertificateUnknown") || text.contains("access");
+    let is_refusal = text.contains("certificate")
+        || text.contains("CertificateUnknown")
+        || text.contains("access");
     match is_refusal {
-        true => format!("the peer's key is not the pinned one, or it does not know ours ([[peer]] there): {text}"),
+        true => format!(
+            "the peer's key is not the pinned one, or it does not know ours ([[peer]] there): {text}"
+        ),
         false => text,
     }
 }
@@ -194,7 +206,10 @@ fn lost(error: &dyn std::fmt::Display) -> LinkError {
 ///
 /// Errors: `LinkError::Lost`.
 pub(super) async fn open(connection: &Connection) -> Result<(SendStream, RecvStream), LinkError> {
-    connection.open_bi().await.map_err(|error| LinkError::Lost(explained(&error)))
+    connection
+        .open_bi()
+        .await
+        .map_err(|error| LinkError::Lost(explained(&error)))
 }
 
 /// Sends a frame.
@@ -212,7 +227,10 @@ pub(super) async fn send(stream: &mut SendStream, frame: &Frame) -> Result<(), L
 /// bytes arrive, after the header was checked.
 ///
 /// Errors: `LinkError`.
-pub(super) async fn receive(stream: &mut RecvStream, deadline: Duration) -> Result<Option<Frame>, LinkError> {
+pub(super) async fn receive(
+    stream: &mut RecvStream,
+    deadline: Duration,
+) -> Result<Option<Frame>, LinkError> {
     tokio::time::timeout(deadline, receive_frame(stream))
         .await
         .map_err(|_| LinkError::Silent(deadline))?
@@ -230,7 +248,10 @@ async fn receive_frame(stream: &mut RecvStream) -> Result<Option<Frame>, LinkErr
     let mut payload = BytesMut::new();
     while payload.len() < header.length {
         let wanted = header.length - payload.len();
-        let chunk = stream.read_chunk(wanted, true).await.map_err(|error| read_error(&error))?;
+        let chunk = stream
+            .read_chunk(wanted, true)
+            .await
+            .map_err(|error| read_error(&error))?;
         let chunk = chunk.ok_or(LinkError::Ended)?;
         payload.extend_from_slice(&chunk.bytes);
     }

@@ -45,7 +45,13 @@ pub trait Holdings: Send + Sync + 'static {
     /// Bytes of a file's content; the whole is checked against its digest.
     ///
     /// Errors: `ContentError`.
-    fn content(&self, key: &LeafKey, file: &FileRecord, offset: u64, length: u32) -> Result<Vec<u8>, ContentError>;
+    fn content(
+        &self,
+        key: &LeafKey,
+        file: &FileRecord,
+        offset: u64,
+        length: u32,
+    ) -> Result<Vec<u8>, ContentError>;
 
     /// The peer with this key, if it may pull.
     fn peer(&self, id: &NodeId) -> Option<Peer>;

@@ -73,22 +73,37 @@ pub(super) async fn prove(
     Err(PullError::Root)
 }
 
-async fn ask(connection: &Connection, catalogue: &Catalogue, trusted: NodeId, whole: bool) -> Result<Answer, PullError> {
+async fn ask(
+    connection: &Connection,
+    catalogue: &Catalogue,
+    trusted: NodeId,
+    whole: bool,
+) -> Result<Answer, PullError> {
     let held = catalogue.snapshot();
     let pull = Pull {
         have: held.as_ref().map(|held| held.cursor),
         whole,
     };
     let (mut send, mut receive) = link::open(connection).await?;
-    link::send(&mut send, &Frame::message(FrameKind::Pull, &pull).map_err(link::LinkError::from)?).await?;
+    link::send(
+        &mut send,
+        &Frame::message(FrameKind::Pull, &pull).map_err(link::LinkError::from)?,
+    )
+    .await?;
     let _ = send.finish();
     let mut exchange = PullExchange::new(trusted, held);
     let mut offered = None;
     let mut leaves = Vec::new();
     while !exchange.is_ended() {
-        let frame = link::receive(&mut receive, PROOF_DEADLINE).await?.ok_or(link::LinkError::Ended)?;
+        let frame = link::receive(&mut receive, PROOF_DEADLINE)
+            .await?
+            .ok_or(link::LinkError::Ended)?;
         match exchange.receive(&frame)? {
-            Progress::Offered { snapshot, standing, base } => offered = Some((*snapshot, standing, base)),
+            Progress::Offered {
+                snapshot,
+                standing,
+                base,
+            } => offered = Some((*snapshot, standing, base)),
             Progress::Leaves(mut some) => leaves.append(&mut some),
             Progress::Ended => {}
         }
@@ -128,7 +143,10 @@ fn check(catalogue: &Catalogue, answer: Answer) -> Result<Option<Proven>, PullEr
 }
 
 /// A whole list, and a removal for every leaf that it does not name.
-fn with_unlisted(catalogue: &Catalogue, listed: Vec<LeafProof>) -> Result<Vec<LeafProof>, PullError> {
+fn with_unlisted(
+    catalogue: &Catalogue,
+    listed: Vec<LeafProof>,
+) -> Result<Vec<LeafProof>, PullError> {
     let names: BTreeSet<LeafKey> = listed.iter().map(|leaf| leaf.key.clone()).collect();
     let mut all = listed;
     for (key, value) in catalogue.view().leaves_below(&[])? {

@@ -106,7 +106,14 @@ pub async fn pull(
     let mut report = PullReport::default();
     for _ in 0..ROUNDS_MAX {
         report.rounds += 1;
-        let proven = match prove(connection, catalogue, trusted, &mut report.proof_round_trips).await? {
+        let proven = match prove(
+            connection,
+            catalogue,
+            trusted,
+            &mut report.proof_round_trips,
+        )
+        .await?
+        {
             Proof::Unchanged => return Ok(report),
             Proof::Stale => {
                 report.stale = true;
@@ -136,7 +143,10 @@ pub async fn acknowledge(connection: &Connection, told: &Acknowledge) -> Result<
     let frame = Frame::message(FrameKind::Acknowledge, told).map_err(LinkError::from)?;
     link::send(&mut send, &frame).await?;
     let _ = send.finish();
-    while link::receive(&mut receive, ANSWER_DEADLINE).await?.is_some() {}
+    while link::receive(&mut receive, ANSWER_DEADLINE)
+        .await?
+        .is_some()
+    {}
     Ok(())
 }
 
@@ -183,12 +193,18 @@ impl Round<'_> {
 
     /// The leaves to fetch; what was staged for another state is dropped, what
     /// left the tree is staged as empty.
-    fn wanted(&self, proven: &Proven, report: &mut PullReport) -> Result<Vec<WantedLeaf>, PullError> {
+    fn wanted(
+        &self,
+        proven: &Proven,
+        report: &mut PullReport,
+    ) -> Result<Vec<WantedLeaf>, PullError> {
         let proofs: HashMap<_, _> = proven.leaves.iter().map(|leaf| (&leaf.key, leaf)).collect();
         let staged = self.catalogue.all_staged()?;
         let wrong = staged.iter().filter(|(key, value)| {
             let proof = proofs.get(key);
-            proof.is_none_or(|proof| proof.digest != value.digest || proof.sequence != value.sequence)
+            proof.is_none_or(|proof| {
+                proof.digest != value.digest || proof.sequence != value.sequence
+            })
         });
         let wrong: Vec<_> = wrong.map(|(key, _)| key.clone()).collect();
         if !wrong.is_empty() {
@@ -223,7 +239,11 @@ impl Round<'_> {
     fn emptied(&self, leaf: &LeafProof) -> Result<LeafRecord, PullError> {
         let old = self.catalogue.leaf_record(&leaf.key)?;
         let mut record = old.unwrap_or_else(|| LeafRecord::empty(leaf.key.clone()));
-        let paths: Vec<_> = record.files.iter().map(|file| file.entry.path.clone()).collect();
+        let paths: Vec<_> = record
+            .files
+            .iter()
+            .map(|file| file.entry.path.clone())
+            .collect();
         record.change(&paths, vec![], leaf.sequence);
         Ok(record)
     }
@@ -270,7 +290,11 @@ impl Round<'_> {
 
     /// Counts what a bundle brought, fetches the contents that it lacked, and
     /// says what is still to be asked for.
-    async fn go_on(&self, (taken, bytes): (Taken, u64), done: &mut Done) -> Result<Vec<Incoming>, PullError> {
+    async fn go_on(
+        &self,
+        (taken, bytes): (Taken, u64),
+        done: &mut Done,
+    ) -> Result<Vec<Incoming>, PullError> {
         done.moved += taken.moved;
         done.received += taken.received;
         done.referenced += taken.referenced;
@@ -294,7 +318,9 @@ impl Round<'_> {
             .partition(|entry| entry.entry.size < LARGE_BYTES_MIN);
         for batch in batches(small) {
             match self.small(&leaf, &batch, done).await {
-                Ok(places) => places.into_iter().for_each(|(digest, place)| leaf.stored(digest, place)),
+                Ok(places) => places
+                    .into_iter()
+                    .for_each(|(digest, place)| leaf.stored(digest, place)),
                 Err(error) => return moved_or(error, done),
             }
         }
@@ -314,11 +340,16 @@ impl Round<'_> {
         batch: &[DeltaEntry],
         done: &mut Done,
     ) -> Result<Vec<(Digest, ContentPlace)>, PullError> {
-        let ranges = batch.iter().map(|entry| range(entry, 0, entry.entry.size as u32)).collect();
+        let ranges = batch
+            .iter()
+            .map(|entry| range(entry, 0, entry.entry.size as u32))
+            .collect();
         let pack = self.ranges(leaf, ranges, done).await?;
         let items = unpacked(&pack)?;
         if items.len() != batch.len() {
-            return Err(PullError::Fault("fewer contents than were asked for".into()));
+            return Err(PullError::Fault(
+                "fewer contents than were asked for".into(),
+            ));
         }
         for (entry, content) in batch.iter().zip(items.iter()) {
             check_content(&leaf.wanted.key, entry, content)?;
@@ -334,7 +365,12 @@ impl Round<'_> {
 
     /// A large content, piece by piece; it is believed, and referred to, only
     /// when the whole has the proven digest.
-    async fn large(&self, leaf: &Incoming, entry: &DeltaEntry, done: &mut Done) -> Result<ContentPlace, PullError> {
+    async fn large(
+        &self,
+        leaf: &Incoming,
+        entry: &DeltaEntry,
+        done: &mut Done,
+    ) -> Result<ContentPlace, PullError> {
         let size = entry.entry.size;
         let piece = BUNDLE_BYTES as u64;
         let offsets = (0..size.div_ceil(piece)).map(|at| at * piece);
@@ -343,7 +379,10 @@ impl Round<'_> {
             .map(|offset| {
                 let length = piece.min(size - offset) as u32;
                 let mut own = Done::default();
-                async move { self.ranges(leaf, vec![range(entry, offset, length)], &mut own).await }
+                async move {
+                    self.ranges(leaf, vec![range(entry, offset, length)], &mut own)
+                        .await
+                }
             })
             .buffered(PIECES);
         let mut hasher = blake3::Hasher::new();
@@ -368,15 +407,23 @@ impl Round<'_> {
         done.requests += requests;
         done.received += 1;
         done.bytes += size;
-        let list = postcard::to_stdvec(&places).map_err(|error| PullError::Task(error.to_string()))?;
+        let list =
+            postcard::to_stdvec(&places).map_err(|error| PullError::Task(error.to_string()))?;
         let mut pack = PackBuilder::default();
         pack.push(&list);
-        let pack = pack.finish(3).map_err(|error| PullError::Task(error.to_string()))?;
+        let pack = pack
+            .finish(3)
+            .map_err(|error| PullError::Task(error.to_string()))?;
         let block = self.append(pack).await?;
         Ok(ContentPlace::Pieces { block, index: 0 })
     }
 
-    async fn ranges(&self, leaf: &Incoming, ranges: Vec<Range>, done: &mut Done) -> Result<Pack, PullError> {
+    async fn ranges(
+        &self,
+        leaf: &Incoming,
+        ranges: Vec<Range>,
+        done: &mut Done,
+    ) -> Result<Pack, PullError> {
         let contents = Contents {
             to: self.to,
             key: leaf.wanted.key.clone(),
@@ -385,7 +432,9 @@ impl Round<'_> {
         done.requests += 1;
         let frame = Frame::message(FrameKind::Contents, &contents).map_err(LinkError::from)?;
         let answer = self.ask(&frame, FrameKind::Ranges).await?;
-        answer.unpack().map_err(|error| PullError::Link(error.into()))
+        answer
+            .unpack()
+            .map_err(|error| PullError::Link(error.into()))
     }
 
     async fn append(&self, pack: Pack) -> Result<u64, PullError> {
@@ -397,11 +446,17 @@ impl Round<'_> {
         let (mut send, mut receive) = link::open(self.connection).await?;
         link::send(&mut send, request).await?;
         let _ = send.finish();
-        let answer = link::receive(&mut receive, ANSWER_DEADLINE).await?.ok_or(LinkError::Ended)?;
+        let answer = link::receive(&mut receive, ANSWER_DEADLINE)
+            .await?
+            .ok_or(LinkError::Ended)?;
         match answer.kind {
             kind if kind == expected => Ok(answer),
-            FrameKind::Refused => Err(PullError::Refused(answer.decode().map_err(LinkError::from)?)),
-            other => Err(PullError::Fault(format!("a {other:?} frame where {expected:?} was due"))),
+            FrameKind::Refused => Err(PullError::Refused(
+                answer.decode().map_err(LinkError::from)?,
+            )),
+            other => Err(PullError::Fault(format!(
+                "a {other:?} frame where {expected:?} was due"
+            ))),
         }
     }
 }
@@ -443,7 +498,8 @@ fn range(entry: &DeltaEntry, offset: u64, length: u32) -> Range {
 }
 
 fn unpacked(pack: &Pack) -> Result<hikae_protocol::pack::Items, PullError> {
-    pack.unpack().map_err(|error| PullError::Fault(format!("contents do not unpack: {error}")))
+    pack.unpack()
+        .map_err(|error| PullError::Fault(format!("contents do not unpack: {error}")))
 }
 
 /// Small contents, cut into requests.
@@ -466,7 +522,10 @@ fn batches(entries: Vec<DeltaEntry>) -> Vec<Vec<DeltaEntry>> {
 }
 
 fn describe(snapshot: &Snapshot, leaves: usize) -> String {
-    format!("fetch {leaves} leaves of snapshot {}", snapshot.cursor.sequence)
+    format!(
+        "fetch {leaves} leaves of snapshot {}",
+        snapshot.cursor.sequence
+    )
 }
 
 async fn blocking<T: Send + 'static>(

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hikae_protocol::frame::{Frame, FrameError, FrameKind};
-use hikae_protocol::limits::{BUNDLE_BYTES, FETCH_LEAVES_MAX, LARGE_BYTES_MIN, PROOF_LEAVES_MAX, RANGES_MAX};
+use hikae_protocol::limits::{
+    BUNDLE_BYTES, FETCH_LEAVES_MAX, LARGE_BYTES_MIN, PROOF_LEAVES_MAX, RANGES_MAX,
+};
 use hikae_protocol::message::{
-    ContentForm, Contents, DeltaState, Fetch, LeafDelta, LeafProof, LeafWant, Offer, ProofBase, ProofEnd, Pull,
-    Refused, RefusedCode,
+    ContentForm, Contents, DeltaState, Fetch, LeafDelta, LeafProof, LeafWant, Offer, ProofBase,
+    ProofEnd, Pull, Refused, RefusedCode,
 };
 use hikae_protocol::pack::PackBuilder;
 use hikae_protocol::snapshot::{Cursor, NodeId};
@@ -79,7 +81,12 @@ async fn serve_peer(connection: Connection, holdings: Arc<dyn Holdings>) {
     tracing::info!(peer = %peer, sent = stats.bytes_sent, received = stats.bytes_received, "disconnected");
 }
 
-async fn answer(mut send: SendStream, mut receive: RecvStream, peer: NodeId, holdings: Arc<dyn Holdings>) {
+async fn answer(
+    mut send: SendStream,
+    mut receive: RecvStream,
+    peer: NodeId,
+    holdings: Arc<dyn Holdings>,
+) {
     let result = answer_request(&mut send, &mut receive, peer, holdings).await;
     if let Err(error) = result {
         tracing::warn!(peer = %peer, %error, "a request was not answered");
@@ -108,9 +115,14 @@ async fn answer_request(
     peer: NodeId,
     holdings: Arc<dyn Holdings>,
 ) -> Result<(), AnswerError> {
-    let frame = link::receive(receive, REQUEST_DEADLINE).await?.ok_or(LinkError::Ended)?;
+    let frame = link::receive(receive, REQUEST_DEADLINE)
+        .await?
+        .ok_or(LinkError::Ended)?;
     if holdings.peer(&peer).is_none() {
-        return Err(refused(RefusedCode::Forbidden, "this key may not pull here"));
+        return Err(refused(
+            RefusedCode::Forbidden,
+            "this key may not pull here",
+        ));
     }
     let answers = blocking(move || match frame.kind {
         FrameKind::Pull => proof(&*holdings, &frame.decode()?),
@@ -120,7 +132,10 @@ async fn answer_request(
             holdings.acknowledged(&peer, frame.decode()?);
             Ok(vec![])
         }
-        other => Err(refused(RefusedCode::Malformed, format!("{other:?} is no request"))),
+        other => Err(refused(
+            RefusedCode::Malformed,
+            format!("{other:?} is no request"),
+        )),
     })
     .await?;
     for frame in answers {
@@ -143,11 +158,16 @@ fn proof(holdings: &dyn Holdings, pull: &Pull) -> Result<Vec<Frame>, AnswerError
     let catalogue = holdings.catalogue();
     let view = catalogue.view();
     let Some((commit, snapshot)) = view.head() else {
-        return Err(refused(RefusedCode::Unavailable, "the first scan is not done yet"));
+        return Err(refused(
+            RefusedCode::Unavailable,
+            "the first scan is not done yet",
+        ));
     };
-    let since = pull
-        .have
-        .filter(|have| !pull.whole && have.epoch == snapshot.cursor.epoch && have.sequence <= snapshot.cursor.sequence);
+    let since = pull.have.filter(|have| {
+        !pull.whole
+            && have.epoch == snapshot.cursor.epoch
+            && have.sequence <= snapshot.cursor.sequence
+    });
     let (base, leaves) = match since {
         Some(have) => (ProofBase::Cursor, view.changed_since(have.sequence)?),
         None => {
@@ -175,7 +195,9 @@ fn proof(holdings: &dyn Holdings, pull: &Pull) -> Result<Vec<Frame>, AnswerError
             };
             pack.push(&encoded(&leaf)?);
         }
-        let pack = pack.finish(NAMES_LEVEL).map_err(|error| refused(RefusedCode::Unavailable, error.to_string()))?;
+        let pack = pack
+            .finish(NAMES_LEVEL)
+            .map_err(|error| refused(RefusedCode::Unavailable, error.to_string()))?;
         frames.push(Frame::pack(FrameKind::Proof, &pack)?);
     }
     let end = ProofEnd {
@@ -211,7 +233,10 @@ fn leaf_at(
 /// the contents that fit.
 fn bundle(holdings: &dyn Holdings, fetch: &Fetch) -> Result<Vec<Frame>, AnswerError> {
     if fetch.leaves.len() > FETCH_LEAVES_MAX {
-        return Err(refused(RefusedCode::Malformed, "too many leaves in one fetch"));
+        return Err(refused(
+            RefusedCode::Malformed,
+            "too many leaves in one fetch",
+        ));
     }
     let mut deltas = PackBuilder::default();
     let mut contents = PackBuilder::default();
@@ -228,7 +253,10 @@ fn bundle(holdings: &dyn Holdings, fetch: &Fetch) -> Result<Vec<Frame>, AnswerEr
         pack.finish(level)
             .map_err(|error| refused(RefusedCode::Unavailable, error.to_string()))
     };
-    let frame = Frame::bundle(&packed(deltas, NAMES_LEVEL)?, &packed(contents, CONTENTS_LEVEL)?)?;
+    let frame = Frame::bundle(
+        &packed(deltas, NAMES_LEVEL)?,
+        &packed(contents, CONTENTS_LEVEL)?,
+    )?;
     Ok(vec![frame])
 }
 
@@ -248,14 +276,21 @@ fn leaf_delta(
     }
     for entry in &mut delta.entries {
         let size = entry.entry.size;
-        let fits = size < LARGE_BYTES_MIN && contents.raw_bytes() < BUNDLE_BYTES && contents.has_room(size as usize);
-        let Some(file) = record.file(&entry.entry.path).filter(|_| fits && entry.content == ContentForm::Later) else {
+        let fits = size < LARGE_BYTES_MIN
+            && contents.raw_bytes() < BUNDLE_BYTES
+            && contents.has_room(size as usize);
+        let Some(file) = record
+            .file(&entry.entry.path)
+            .filter(|_| fits && entry.content == ContentForm::Later)
+        else {
             continue;
         };
         match holdings.content(&want.key, file, 0, size as u32) {
             Ok(bytes) => entry.content = ContentForm::Inline(contents.push(&bytes)),
             Err(ContentError::Moved) => return Ok(DeltaState::Moved),
-            Err(ContentError::Unavailable(error)) => return Err(refused(RefusedCode::Unavailable, error)),
+            Err(ContentError::Unavailable(error)) => {
+                return Err(refused(RefusedCode::Unavailable, error));
+            }
         }
     }
     Ok(DeltaState::Delta(delta))
@@ -263,9 +298,16 @@ fn leaf_delta(
 
 /// Ranges of contents, one item each.
 fn ranges(holdings: &dyn Holdings, wanted: &Contents) -> Result<Vec<Frame>, AnswerError> {
-    let bytes: u64 = wanted.ranges.iter().map(|range| u64::from(range.length)).sum();
+    let bytes: u64 = wanted
+        .ranges
+        .iter()
+        .map(|range| u64::from(range.length))
+        .sum();
     if wanted.ranges.len() > RANGES_MAX || bytes > 2 * BUNDLE_BYTES as u64 {
-        return Err(refused(RefusedCode::Malformed, "too much in one request for contents"));
+        return Err(refused(
+            RefusedCode::Malformed,
+            "too much in one request for contents",
+        ));
     }
     let moved = || refused(RefusedCode::Moved, "the leaf changed");
     let record = leaf_at(holdings, &wanted.key, &wanted.to)?.ok_or_else(moved)?;
@@ -275,14 +317,22 @@ fn ranges(holdings: &dyn Holdings, wanted: &Contents) -> Result<Vec<Frame>, Answ
             .file(&range.path)
             .filter(|file| file.entry.digest == range.digest)
             .ok_or_else(moved)?;
-        let inside = range.offset.checked_add(u64::from(range.length)).is_some_and(|end| end <= file.entry.size);
+        let inside = range
+            .offset
+            .checked_add(u64::from(range.length))
+            .is_some_and(|end| end <= file.entry.size);
         if !inside {
-            return Err(refused(RefusedCode::Malformed, "a range beyond the end of a file"));
+            return Err(refused(
+                RefusedCode::Malformed,
+                "a range beyond the end of a file",
+            ));
         }
         match holdings.content(&wanted.key, file, range.offset, range.length) {
             Ok(bytes) => drop(pack.push(&bytes)),
             Err(ContentError::Moved) => return Err(moved()),
-            Err(ContentError::Unavailable(error)) => return Err(refused(RefusedCode::Unavailable, error)),
+            Err(ContentError::Unavailable(error)) => {
+                return Err(refused(RefusedCode::Unavailable, error));
+            }
         }
     }
     let pack = pack

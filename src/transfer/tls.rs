@@ -7,16 +7,25 @@ use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::EncodePrivateKey;
 use hikae_protocol::snapshot::NodeId;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls13_signature_with_raw_key};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls13_signature_with_raw_key,
+};
+use rustls::pki_types::{
+    CertificateDer, PrivateKeyDer, ServerName, SubjectPublicKeyInfoDer, UnixTime,
+};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::sign::CertifiedKey;
-use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, PeerIncompatible, SignatureScheme};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, PeerIncompatible,
+    SignatureScheme,
+};
 
 /// The version of the protocol, as TLS names it.
 pub(super) const ALPN: &[u8] = b"hikae/1";
 /// SubjectPublicKeyInfo of an ed25519 key, up to the key (RFC 8410).
-const SPKI_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+const SPKI_PREFIX: [u8; 12] = [
+    0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
+];
 
 /// Says whether a key may connect.
 pub(super) type Admission = dyn Fn(&NodeId) -> bool + Send + Sync;
@@ -27,28 +36,35 @@ fn provider() -> Arc<CryptoProvider> {
 
 /// The node whose key this is.
 pub(super) fn node_of(spki: &CertificateDer<'_>) -> Result<NodeId, Error> {
-    let key = spki.strip_prefix(&SPKI_PREFIX[..]).and_then(|key| key.try_into().ok());
-    key.map(NodeId).ok_or(Error::InvalidCertificate(CertificateError::BadEncoding))
+    let key = spki
+        .strip_prefix(&SPKI_PREFIX[..])
+        .and_then(|key| key.try_into().ok());
+    key.map(NodeId)
+        .ok_or(Error::InvalidCertificate(CertificateError::BadEncoding))
 }
 
 fn certified(key: &SigningKey) -> Result<Arc<CertifiedKey>, Error> {
     let wrong = |error: &dyn std::fmt::Display| Error::General(error.to_string());
     let der = key.to_pkcs8_der().map_err(|error| wrong(&error))?;
     let der = PrivateKeyDer::Pkcs8(der.as_bytes().to_vec().into());
-    let signer = rustls::crypto::ring::sign::any_eddsa_type(
-        &match der {
-            PrivateKeyDer::Pkcs8(der) => der,
-            _ => return Err(Error::General("no PKCS #8".into())),
-        },
-    )?;
+    let signer = rustls::crypto::ring::sign::any_eddsa_type(&match der {
+        PrivateKeyDer::Pkcs8(der) => der,
+        _ => return Err(Error::General("no PKCS #8".into())),
+    })?;
     let spki = [&SPKI_PREFIX[..], key.verifying_key().as_bytes()].concat();
-    Ok(Arc::new(CertifiedKey::new(vec![CertificateDer::from(spki)], signer)))
+    Ok(Arc::new(CertifiedKey::new(
+        vec![CertificateDer::from(spki)],
+        signer,
+    )))
 }
 
 /// The configuration of a node that is connected to.
 ///
 /// Errors: `rustls::Error`.
-pub(super) fn server(key: &SigningKey, admits: Arc<Admission>) -> Result<rustls::ServerConfig, Error> {
+pub(super) fn server(
+    key: &SigningKey,
+    admits: Arc<Admission>,
+) -> Result<rustls::ServerConfig, Error> {
     let verifier = Arc::new(PinnedKeys {
         admits,
         algorithms: provider().signature_verification_algorithms,
@@ -103,7 +119,9 @@ impl PinnedKeys {
             true => Ok(()),
             false => {
                 tracing::warn!(node = %id, "refused an unknown node key");
-                Err(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure))
+                Err(Error::InvalidCertificate(
+                    CertificateError::ApplicationVerificationFailure,
+                ))
             }
         }
     }
@@ -133,7 +151,8 @@ impl ServerCertVerifier for PinnedKeys {
         _ocsp_response: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        self.admit(end_entity).map(|()| ServerCertVerified::assertion())
+        self.admit(end_entity)
+            .map(|()| ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -174,7 +193,8 @@ impl ClientCertVerifier for PinnedKeys {
         _intermediates: &[CertificateDer<'_>],
         _now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        self.admit(end_entity).map(|()| ClientCertVerified::assertion())
+        self.admit(end_entity)
+            .map(|()| ClientCertVerified::assertion())
     }
 
     fn verify_tls12_signature(

@@ -49,13 +49,22 @@ pub enum ReadError {
 /// content afterwards if that is shorter than the buffer.
 ///
 /// Errors: `ReadError`.
-pub fn read_content(directory: &Directory, name: &[u8], buffer: &mut Vec<u8>) -> Result<Content, ReadError> {
+pub fn read_content(
+    directory: &Directory,
+    name: &[u8],
+    buffer: &mut Vec<u8>,
+) -> Result<Content, ReadError> {
     for _ in 0..ATTEMPTS {
         let mut file = directory.open_file(name).map_err(absent)?;
         let wrong = |error: std::io::Error| {
             let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
             let path = crate::disk::join(directory.path(), name);
-            ReadError::Disk(DiskError::below("read", std::path::Path::new(""), &path, errno))
+            ReadError::Disk(DiskError::below(
+                "read",
+                std::path::Path::new(""),
+                &path,
+                errno,
+            ))
         };
         let before = stat(&file).map_err(wrong)?.ok_or(ReadError::Special)?;
         let (digest, bytes) = hash(&mut file, buffer).map_err(wrong)?;
@@ -101,7 +110,9 @@ fn hash(file: &mut File, buffer: &mut Vec<u8>) -> std::io::Result<(Digest, u64)>
 }
 
 fn is_settled(stat: &FileStat) -> bool {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     let changed = Duration::from_nanos(stat.ctime_ns.max(0) as u64);
     now > changed + SETTLE
 }

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use hikae_protocol::entry::Entry;
 use hikae_protocol::objectpath::{LEAF_DEPTH_MAX, LeafKey, ObjectPath};
 
-use super::{LeftOut, LeftOutReason};
 use super::content::{Content, ReadError, read_content};
+use super::{LeftOut, LeftOutReason};
 use crate::catalogue::{ContentPlace, FileRecord, LeafRecord, StatRecord};
 use crate::disk::{Directory, Item, ItemKind, join};
 
@@ -120,7 +120,8 @@ pub fn look_at(
 }
 
 fn is_below(path: &[u8], directory: &[u8]) -> bool {
-    directory.is_empty() || (path.starts_with(directory) && path.get(directory.len()) == Some(&b'/'))
+    directory.is_empty()
+        || (path.starts_with(directory) && path.get(directory.len()) == Some(&b'/'))
 }
 
 impl Look<'_> {
@@ -147,7 +148,10 @@ impl Look<'_> {
     }
 
     fn leave_out(&mut self, path: &[u8], reason: LeftOutReason) {
-        self.look.again |= matches!(reason, LeftOutReason::Unreadable(_) | LeftOutReason::Changing);
+        self.look.again |= matches!(
+            reason,
+            LeftOutReason::Unreadable(_) | LeftOutReason::Changing
+        );
         let whole = join(self.look.key.as_bytes(), path);
         self.look.left_out.push(LeftOut {
             path: hikae_protocol::objectpath::PathText::new(&whole).to_string(),
@@ -182,7 +186,10 @@ impl Look<'_> {
                 }
                 Ok(_) => {}
                 Err(error) => {
-                    self.leave_out(path.as_bytes(), LeftOutReason::Unreadable(error.to_string()));
+                    self.leave_out(
+                        path.as_bytes(),
+                        LeftOutReason::Unreadable(error.to_string()),
+                    );
                     self.found.insert(path);
                     return;
                 }
@@ -197,7 +204,10 @@ impl Look<'_> {
                 self.found.insert(path);
             }
             Err(ReadError::Disk(error)) => {
-                self.leave_out(path.as_bytes(), LeftOutReason::Unreadable(error.to_string()));
+                self.leave_out(
+                    path.as_bytes(),
+                    LeftOutReason::Unreadable(error.to_string()),
+                );
                 self.found.insert(path);
             }
         }
@@ -238,7 +248,10 @@ impl Look<'_> {
             let path = file.entry.path.as_bytes();
             let kept = self.found.contains(&file.entry.path)
                 || !is_below(path, below)
-                || self.unread.iter().any(|directory| is_below(path, directory));
+                || self
+                    .unread
+                    .iter()
+                    .any(|directory| is_below(path, directory));
             if !kept {
                 self.look.removed.push(file.entry.path.clone());
             }

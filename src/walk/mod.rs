@@ -49,7 +49,9 @@ impl std::fmt::Display for LeftOut {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.reason {
             LeftOutReason::Special => write!(f, "{}: no regular file", self.path),
-            LeftOutReason::Unreadable(error) | LeftOutReason::Name(error) => write!(f, "{}: {error}", self.path),
+            LeftOutReason::Unreadable(error) | LeftOutReason::Name(error) => {
+                write!(f, "{}: {error}", self.path)
+            }
             LeftOutReason::Changing => write!(f, "{}: changed while it was read", self.path),
         }
     }

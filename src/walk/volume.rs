@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use hikae_protocol::objectpath::{LEAF_DEPTH_MAX, LeafKey, PathText};
 use rayon::Scope as Tasks;
 
-use super::{LeftOut, LeftOutReason};
 use super::leaf::{LeafLook, look_at};
+use super::{LeftOut, LeftOutReason};
 use crate::catalogue::{Catalogue, CatalogueError, LeafRecord};
 use crate::disk::{Directory, DiskError, ItemKind, join};
 
@@ -75,13 +75,18 @@ impl<'a> VolumeWalk<'a> {
     /// Hints, by leaf; a hint above the leaves is a walk of what is below it.
     fn hinted(&'a self, tasks: &Tasks<'a>, mut directories: Vec<Vec<u8>>) {
         // By component, so that what lies below a directory follows it.
-        directories.sort_by(|one, two| one.split(|&byte| byte == b'/').cmp(two.split(|&byte| byte == b'/')));
+        directories.sort_by(|one, two| {
+            one.split(|&byte| byte == b'/')
+                .cmp(two.split(|&byte| byte == b'/'))
+        });
         directories.dedup();
         let mut leaves: BTreeMap<Vec<u8>, Vec<Vec<u8>>> = BTreeMap::new();
         let mut covered: Option<Vec<u8>> = None;
         for directory in directories {
             let inside = |above: &Vec<u8>| {
-                above.is_empty() || directory == *above || directory.starts_with(&[above, &b"/"[..]].concat())
+                above.is_empty()
+                    || directory == *above
+                    || directory.starts_with(&[above, &b"/"[..]].concat())
             };
             if covered.as_ref().is_some_and(inside) {
                 continue;
@@ -92,7 +97,10 @@ impl<'a> VolumeWalk<'a> {
                 self.look_up_prefix(tasks, directory);
                 continue;
             }
-            let separators = directory.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+            let separators = directory
+                .iter()
+                .enumerate()
+                .filter(|(_, byte)| **byte == b'/');
             let cut = separators.map(|(at, _)| at).nth(LEAF_DEPTH_MAX - 1);
             let (leaf, below) = match cut {
                 Some(cut) => (directory[..cut].to_vec(), directory[cut + 1..].to_vec()),
@@ -181,9 +189,9 @@ impl<'a> VolumeWalk<'a> {
             Err(error) => return self.unreadable(&path, &error),
         };
         if let Some(key) = self.key(&path) {
-            let look = self
-                .record(&key)
-                .map(|record| look_at(&record, b"", Some(&directory), self.reread, &mut Vec::new()));
+            let look = self.record(&key).map(|record| {
+                look_at(&record, b"", Some(&directory), self.reread, &mut Vec::new())
+            });
             (self.found)(look);
         }
         let is_there = |name: &[u8]| {
@@ -202,7 +210,10 @@ impl<'a> VolumeWalk<'a> {
             true => 0,
             false => path.split(|&byte| byte == b'/').count(),
         };
-        for item in items.into_iter().filter(|item| item.kind == ItemKind::Directory) {
+        for item in items
+            .into_iter()
+            .filter(|item| item.kind == ItemKind::Directory)
+        {
             let path = join(&path, &item.name);
             tasks.spawn(move |tasks| match depth < LEAF_DEPTH_MAX {
                 true => self.prefix(tasks, path),
@@ -224,7 +235,9 @@ impl<'a> VolumeWalk<'a> {
         };
         for (key, value) in leaves {
             if value.entries > 0 {
-                let look = self.record(&key).map(|record| look_at(&record, b"", None, false, &mut Vec::new()));
+                let look = self
+                    .record(&key)
+                    .map(|record| look_at(&record, b"", None, false, &mut Vec::new()));
                 (self.found)(look);
             }
         }

@@ -24,7 +24,10 @@ impl Gate {
         let wanted = turns.begun + 1;
         while turns.ended < wanted {
             if turns.running {
-                turns = self.ended.wait(turns).unwrap_or_else(PoisonError::into_inner);
+                turns = self
+                    .ended
+                    .wait(turns)
+                    .unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
             turns.running = true;

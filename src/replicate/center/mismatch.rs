@@ -21,7 +21,11 @@ fn hash(path: &[u8]) -> u64 {
 /// Counts the mismatches of one volume into the report.
 ///
 /// Errors: `CenterError`.
-pub(super) fn compare(center: &Center, volume: &VolumeRoot, report: &mut RefreshReport) -> Result<(), CenterError> {
+pub(super) fn compare(
+    center: &Center,
+    volume: &VolumeRoot,
+    report: &mut RefreshReport,
+) -> Result<(), CenterError> {
     let (facility, label) = volume.parts();
     let mut rows: HashMap<u64, bool> = HashMap::new();
     for index in &center.indexes {
@@ -74,6 +78,8 @@ fn mark(rows: &mut HashMap<u64, bool>, path: &[u8]) -> bool {
 
 fn name(report: &mut RefreshReport, what: &str, volume: &[u8], path: &[u8]) {
     if report.mismatches.len() < NAMED_MAX {
-        report.mismatches.push(format!("{what} {}", PathText::new(&join(volume, path))));
+        report
+            .mismatches
+            .push(format!("{what} {}", PathText::new(&join(volume, path))));
     }
 }

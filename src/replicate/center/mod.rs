@@ -101,7 +101,9 @@ impl Center {
     pub fn open(home: Home, monitor: &dyn Monitor) -> Result<Center, CenterError> {
         let config = &home.config;
         if config.volumes.is_none() && config.volume.is_empty() {
-            return Err(CenterError::NoVolumes(config.home.join(crate::config::FILE_NAME)));
+            return Err(CenterError::NoVolumes(
+                config.home.join(crate::config::FILE_NAME),
+            ));
         }
         let indexes: Result<Vec<SqliteIndex>, IndexError> = config
             .index_db
@@ -167,7 +169,12 @@ impl Center {
     ///
     /// Errors: `CenterError` when nothing could be done; what failed in part
     /// is in the report.
-    pub fn refresh(&self, look: Look, accept_root: bool, monitor: &dyn Monitor) -> Result<RefreshReport, CenterError> {
+    pub fn refresh(
+        &self,
+        look: Look,
+        accept_root: bool,
+        monitor: &dyn Monitor,
+    ) -> Result<RefreshReport, CenterError> {
         let mut state = locked(&self.state);
         let report = refresh::refresh(self, &mut state, look, accept_root, monitor)?;
         *locked(&self.last) = Some(report.clone());
@@ -190,7 +197,13 @@ impl Center {
         locked(&self.state).again.insert(key.clone());
     }
 
-    fn read_range(&self, key: &LeafKey, file: &FileRecord, offset: u64, length: u32) -> Result<Vec<u8>, ContentError> {
+    fn read_range(
+        &self,
+        key: &LeafKey,
+        file: &FileRecord,
+        offset: u64,
+        length: u32,
+    ) -> Result<Vec<u8>, ContentError> {
         let root = match self.root_of(key.volume()) {
             Some(root) => root,
             None => volumes::discover(self.config())
@@ -228,7 +241,10 @@ fn read_unchanged(
     }
     let mut bytes = Vec::with_capacity(length as usize);
     opened.seek(SeekFrom::Start(offset)).map_err(failed)?;
-    opened.take(u64::from(length)).read_to_end(&mut bytes).map_err(failed)?;
+    opened
+        .take(u64::from(length))
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
     match bytes.len() == length as usize {
         true => Ok(bytes),
         false => Err(ContentError::Moved),
@@ -248,11 +264,19 @@ impl Holdings for Center {
         &self.catalogue
     }
 
-    fn content(&self, key: &LeafKey, file: &FileRecord, offset: u64, length: u32) -> Result<Vec<u8>, ContentError> {
+    fn content(
+        &self,
+        key: &LeafKey,
+        file: &FileRecord,
+        offset: u64,
+        length: u32,
+    ) -> Result<Vec<u8>, ContentError> {
         let bytes = self.read_range(key, file, offset, length);
         let whole = offset == 0 && u64::from(length) == file.entry.size;
         let bytes = match bytes {
-            Ok(bytes) if whole && Digest::of_content(&bytes) != file.entry.digest => Err(ContentError::Moved),
+            Ok(bytes) if whole && Digest::of_content(&bytes) != file.entry.digest => {
+                Err(ContentError::Moved)
+            }
             other => other,
         };
         if matches!(bytes, Err(ContentError::Moved)) {
@@ -262,7 +286,11 @@ impl Holdings for Center {
     }
 
     fn peer(&self, id: &NodeId) -> Option<Peer> {
-        self.config().peer.iter().find(|peer| peer.id == *id).cloned()
+        self.config()
+            .peer
+            .iter()
+            .find(|peer| peer.id == *id)
+            .cloned()
     }
 
     fn acknowledged(&self, id: &NodeId, acknowledge: Acknowledge) {

@@ -42,7 +42,10 @@ pub(super) fn refresh(
     let mut report = RefreshReport::default();
     let found = volumes::discover(center.config())?;
     report.volumes = found.len() as u64;
-    *locked(&center.roots) = found.iter().map(|volume| (volume.name.clone(), volume.root.clone())).collect();
+    *locked(&center.roots) = found
+        .iter()
+        .map(|volume| (volume.name.clone(), volume.root.clone()))
+        .collect();
     let again = std::mem::take(&mut state.again);
     let mut round = plan(center, state, look, &found, &mut report);
     for key in &again {
@@ -76,8 +79,15 @@ pub(super) fn refresh(
 
 /// What is not copied: how many, and the first by name.
 pub(super) fn left_out(state: &SourceState) -> (u64, Vec<LeftOut>) {
-    let total = state.volumes.values().map(|volume| volume.left_out_total).sum();
-    let named = state.volumes.values().flat_map(|volume| volume.left_out.iter().cloned());
+    let total = state
+        .volumes
+        .values()
+        .map(|volume| volume.left_out_total)
+        .sum();
+    let named = state
+        .volumes
+        .values()
+        .flat_map(|volume| volume.left_out.iter().cloned());
     (total, named.take(100).collect())
 }
 
@@ -95,7 +105,13 @@ fn add_directory(round: &mut Round, volume: &[u8], directory: Vec<u8>) {
 }
 
 /// Reads the INDEX DBs and decides which volumes are walked.
-fn plan(center: &Center, state: &SourceState, look: Look, found: &[VolumeRoot], report: &mut RefreshReport) -> Round {
+fn plan(
+    center: &Center,
+    state: &SourceState,
+    look: Look,
+    found: &[VolumeRoot],
+    report: &mut RefreshReport,
+) -> Round {
     let mut round = Round {
         scopes: BTreeMap::new(),
         watermarks: BTreeMap::new(),
@@ -131,19 +147,29 @@ fn plan(center: &Center, state: &SourceState, look: Look, found: &[VolumeRoot], 
             add_directory(&mut round, &hint.volume, hint.directory);
         }
         if changes.watermark != *known {
-            round.watermarks.insert(index.url().into(), changes.watermark);
+            round
+                .watermarks
+                .insert(index.url().into(), changes.watermark);
         }
     }
     round
 }
 
-fn walks(center: &Center, state: &SourceState, look: Look, found: &[VolumeRoot], round: &mut Round) {
+fn walks(
+    center: &Center,
+    state: &SourceState,
+    look: Look,
+    found: &[VolumeRoot],
+    round: &mut Round,
+) {
     let schedule = &center.config().schedule;
     let now = now_ms();
     let mut overdue = 1;
     for volume in found {
         let known = state.volumes.get(&volume.name).cloned().unwrap_or_default();
-        let late = |since: i64, span: std::time::Duration| now.saturating_sub(since) >= span.as_millis() as i64;
+        let late = |since: i64, span: std::time::Duration| {
+            now.saturating_sub(since) >= span.as_millis() as i64
+        };
         let reread = known.reread_ms > 0 && late(known.reread_ms, schedule.reread);
         let (walk, reread) = match look {
             _ if volume.is_registry() => (true, false),
@@ -159,7 +185,9 @@ fn walks(center: &Center, state: &SourceState, look: Look, found: &[VolumeRoot],
             Look::Due => (false, false),
         };
         if walk {
-            round.scopes.insert(volume.name.clone(), (Scope::Whole, reread));
+            round
+                .scopes
+                .insert(volume.name.clone(), (Scope::Whole, reread));
         }
     }
 }
@@ -182,13 +210,17 @@ fn look_at_volumes(
         match volumes::open(volume, known, had_records, accept) {
             Ok((root, identity)) => {
                 known.identity = Some(identity);
-                look_at_volume(center, state, volume, &root, scope, *reread, report, monitor)?;
+                look_at_volume(
+                    center, state, volume, &root, scope, *reread, report, monitor,
+                )?;
             }
             Err(error) => {
                 report.errors.push(error.to_string());
                 if let Scope::Parts(parts) = scope {
                     let missed = parts.directories.iter();
-                    state.missed.extend(missed.map(|directory| (volume.name.clone(), directory.clone())));
+                    state
+                        .missed
+                        .extend(missed.map(|directory| (volume.name.clone(), directory.clone())));
                     state.again.extend(parts.leaves.iter().cloned());
                 }
             }
@@ -197,7 +229,10 @@ fn look_at_volumes(
     Ok(())
 }
 
-#[expect(clippy::too_many_arguments, reason = "one refresh's context; a struct for it would be passed whole as well")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "one refresh's context; a struct for it would be passed whole as well"
+)]
 fn look_at_volume(
     center: &Center,
     state: &mut SourceState,
@@ -241,7 +276,11 @@ fn look_at_volume(
         let mut taken = Ok(());
         loop {
             match receiver.recv_timeout(std::time::Duration::from_millis(5)) {
-                Ok(look) if taken.is_ok() => taken = look.map_err(CenterError::from).and_then(|look| taker.take(look)),
+                Ok(look) if taken.is_ok() => {
+                    taken = look
+                        .map_err(CenterError::from)
+                        .and_then(|look| taker.take(look))
+                }
                 Ok(_) => {}
                 Err(_) if walking.is_finished() && receiver.is_empty() => break,
                 Err(_) => {}
@@ -276,16 +315,21 @@ fn prepare_left_out(state: &mut SourceState, volume: &VolumeRoot, scope: &Scope)
             known.left_out_total = 0;
         }
         Scope::Parts(parts) => {
-            let directories = parts.directories.iter().map(|directory| join(&volume.name, directory));
+            let directories = parts
+                .directories
+                .iter()
+                .map(|directory| join(&volume.name, directory));
             let leaves = parts.leaves.iter().map(|key| key.as_bytes().to_vec());
             let looked: Vec<String> = directories
                 .chain(leaves)
                 .map(|path| PathText::new(&path).to_string())
                 .collect();
             let before = known.left_out.len();
-            known
-                .left_out
-                .retain(|item| !looked.iter().any(|looked| item.path.starts_with(looked.as_str())));
+            known.left_out.retain(|item| {
+                !looked
+                    .iter()
+                    .any(|looked| item.path.starts_with(looked.as_str()))
+            });
             known.left_out_total -= (before - known.left_out.len()) as u64;
         }
     }
@@ -305,7 +349,8 @@ struct Taker<'a> {
 
 impl Taker<'_> {
     fn take(&mut self, look: LeafLook) -> Result<(), CenterError> {
-        self.monitor.advance(look.counts.files_compared + look.counts.files_read);
+        self.monitor
+            .advance(look.counts.files_compared + look.counts.files_read);
         match self.volume.is_registry() {
             true => self.report.registry.add(&look.counts),
             false => self.report.counts.add(&look.counts),
@@ -324,11 +369,17 @@ impl Taker<'_> {
             self.report.files_added += look.added.len() as u64;
             self.report.files_removed += look.removed.len() as u64;
             let sequence = self.sequence;
-            let added = look.added.into_iter().map(|file| FileRecord { sequence, ..file });
+            let added = look
+                .added
+                .into_iter()
+                .map(|file| FileRecord { sequence, ..file });
             record.change(&look.removed, added.collect(), sequence);
         }
         for restated in look.restated {
-            let file = record.files.iter_mut().find(|file| file.entry.path == restated.entry.path);
+            let file = record
+                .files
+                .iter_mut()
+                .find(|file| file.entry.path == restated.entry.path);
             if let Some(file) = file {
                 file.stat = restated.stat;
             }
@@ -353,7 +404,10 @@ impl Taker<'_> {
     }
 
     fn stage(&mut self) -> Result<(), CenterError> {
-        Ok(self.center.catalogue.stage(std::mem::take(&mut self.staged))?)
+        Ok(self
+            .center
+            .catalogue
+            .stage(std::mem::take(&mut self.staged))?)
     }
 }
 
@@ -367,11 +421,18 @@ fn forget_vanished(
     report: &mut RefreshReport,
 ) -> Result<(), CenterError> {
     let is_found = |name: &[u8]| found.iter().any(|volume| volume.name == name);
-    let vanished: Vec<Vec<u8>> = state.volumes.keys().filter(|name| !is_found(name)).cloned().collect();
+    let vanished: Vec<Vec<u8>> = state
+        .volumes
+        .keys()
+        .filter(|name| !is_found(name))
+        .cloned()
+        .collect();
     for name in vanished {
         if !accept {
             let volume = PathText::new(&name);
-            report.errors.push(RootError::Vanished { volume }.to_string());
+            report
+                .errors
+                .push(RootError::Vanished { volume }.to_string());
             continue;
         }
         let sequence = next_sequence(center);
@@ -379,7 +440,11 @@ fn forget_vanished(
         let mut records = Vec::new();
         for (_, value) in leaves.into_iter().filter(|(_, value)| value.entries > 0) {
             let mut record = center.catalogue.record(value.place)?;
-            let removed: Vec<_> = record.files.iter().map(|file| file.entry.path.clone()).collect();
+            let removed: Vec<_> = record
+                .files
+                .iter()
+                .map(|file| file.entry.path.clone())
+                .collect();
             report.leaves_changed += 1;
             report.files_removed += removed.len() as u64;
             record.change(&removed, vec![], sequence);
@@ -392,7 +457,10 @@ fn forget_vanished(
 }
 
 fn next_sequence(center: &Center) -> u64 {
-    center.catalogue.snapshot().map_or(1, |snapshot| snapshot.cursor.sequence + 1)
+    center
+        .catalogue
+        .snapshot()
+        .map_or(1, |snapshot| snapshot.cursor.sequence + 1)
 }
 
 /// Signs and commits what was staged, if there is anything or nothing was
@@ -404,11 +472,15 @@ fn commit(center: &Center, report: &mut RefreshReport) -> Result<(), CenterError
     let snapshot = catalogue.snapshot();
     if !staged.is_empty() || snapshot.is_none() {
         let (update, totals) = catalogue.with_leaves(&staged)?;
-        let same = snapshot.as_ref().filter(|snapshot| snapshot.root == update.root);
+        let same = snapshot
+            .as_ref()
+            .filter(|snapshot| snapshot.root == update.root);
         let verified = match (same, &held) {
             // Only stat records differ: the tree is what was signed before.
             (Some(_), Some(held)) => VerifiedSnapshot::verify(held.signed.clone(), &center.id())
-                .map_err(|_| CenterError::Sign(hikae_protocol::message::DecodeError::Trailing(0)))?,
+                .map_err(|_| {
+                    CenterError::Sign(hikae_protocol::message::DecodeError::Trailing(0))
+                })?,
             _ => {
                 let next = Snapshot {
                     cursor: Cursor {
@@ -423,7 +495,9 @@ fn commit(center: &Center, report: &mut RefreshReport) -> Result<(), CenterError
                     entries: totals.entries,
                     bytes: totals.bytes,
                     time_ms: now_ms(),
-                    previous: held.map(|held| hikae_protocol::digest::Domain::Snapshot.digest(&held.signed.body)),
+                    previous: held.map(|held| {
+                        hikae_protocol::digest::Domain::Snapshot.digest(&held.signed.body)
+                    }),
                 };
                 VerifiedSnapshot::sign(next, &center.home.key).map_err(CenterError::Sign)?
             }

@@ -86,7 +86,10 @@ impl RefreshReport {
 }
 
 /// A digest as 64 hexadecimal digits.
-pub(crate) fn digest_text<S: Serializer>(digest: &Option<Digest>, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn digest_text<S: Serializer>(
+    digest: &Option<Digest>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     match digest {
         Some(digest) => serializer.collect_str(digest),
         None => serializer.serialize_none(),

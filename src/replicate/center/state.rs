@@ -71,7 +71,9 @@ impl SourceState {
     /// Errors: `DiskError`.
     pub(super) fn load(store: &Path) -> Result<SourceState, DiskError> {
         let bytes = read_small(&path(store))?;
-        Ok(bytes.and_then(|bytes| decode(&bytes).ok()).unwrap_or_default())
+        Ok(bytes
+            .and_then(|bytes| decode(&bytes).ok())
+            .unwrap_or_default())
     }
 
     /// Replaces the state.

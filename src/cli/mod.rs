@@ -1,0 +1,140 @@
+//! The command line: one file per command, each arguments to one call to
+//! print.
+//!
+//! The result goes to stdout (with `--json` as one document), progress and
+//! logs to stderr.
+
+mod demo;
+mod generate;
+mod init;
+mod progress;
+mod route;
+mod scan;
+mod serve;
+mod status;
+mod sync;
+mod verify;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::replicate::node::{Outcome, exit_code};
+
+/// Replication of SS-MIX2 medical records: every copy proves that it is
+/// equal.
+#[derive(Debug, Parser)]
+#[command(name = "hikae", version, propagate_version = true)]
+struct Arguments {
+    /// The folder of hikae.toml and the keys.
+    #[arg(long, global = true, env = "HIKAE_HOME", value_name = "DIR")]
+    home: Option<PathBuf>,
+    /// One JSON document on stdout.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Subcommands,
+}
+
+#[derive(Debug, Subcommand)]
+enum Subcommands {
+    /// Show the whole story in a temporary folder: a center, a backup, a day.
+    Demo(demo::DemoArguments),
+    /// Make a synthetic center, or one more day of changes in it.
+    Gen(generate::GenArguments),
+    /// Make a home: configuration and node key.
+    Init(init::InitArguments),
+    /// Bring a center's catalogue up to date.
+    Scan(scan::ScanArguments),
+    /// Answer peers and commands; refresh on a schedule.
+    Serve(serve::ServeArguments),
+    /// Pull from the source.
+    Sync(sync::SyncArguments),
+    /// Read everything again and name each difference.
+    Verify(verify::VerifyArguments),
+    /// Say how things stand.
+    Status,
+}
+
+/// What every command gets.
+struct Context {
+    home: Option<PathBuf>,
+    json: bool,
+}
+
+impl Context {
+    /// The home, or the error that none was named.
+    fn home(&self) -> Result<&Path, Outcome> {
+        self.home.as_deref().ok_or_else(|| {
+            Outcome::error(
+                exit_code::USAGE,
+                &"name the home: --home DIR, or HIKAE_HOME in the environment",
+            )
+        })
+    }
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(match error.use_stderr() {
+                true => exit_code::USAGE,
+                false => exit_code::DONE,
+            });
+        }
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_env("HIKAE_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,hikae=info,sled=error"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return print(&Outcome::error(exit_code::FAILED, &error), arguments.json),
+    };
+    let context = Context {
+        home: arguments.home,
+        json: arguments.json,
+    };
+    let outcome = runtime.block_on(run(&context, arguments.command));
+    print(&outcome, context.json)
+}
+
+async fn run(context: &Context, command: Subcommands) -> Outcome {
+    match command {
+        Subcommands::Demo(arguments) => demo::run(context, &arguments).await,
+        Subcommands::Gen(arguments) => generate::run(context, arguments).await,
+        Subcommands::Init(arguments) => init::run(context, &arguments),
+        Subcommands::Scan(arguments) => scan::run(context, &arguments).await,
+        Subcommands::Serve(arguments) => serve::run(context, &arguments).await,
+        Subcommands::Sync(arguments) => sync::run(context, &arguments).await,
+        Subcommands::Verify(arguments) => verify::run(context, &arguments).await,
+        Subcommands::Status => status::run(context).await,
+    }
+}
+
+fn print(outcome: &Outcome, json: bool) -> ExitCode {
+    let text = match json {
+        true => outcome.json.to_string(),
+        false => outcome.text.clone(),
+    };
+    let is_error = outcome.json.get("error").is_some();
+    use std::io::Write;
+    let written = match (is_error && !json, text.is_empty()) {
+        (_, true) => Ok(()),
+        (true, _) => writeln!(std::io::stderr(), "{text}"),
+        (false, _) => writeln!(std::io::stdout(), "{text}"),
+    };
+    match written {
+        Ok(()) => ExitCode::from(outcome.exit_code),
+        Err(_) => ExitCode::from(exit_code::FAILED),
+    }
+}

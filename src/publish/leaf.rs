@@ -1,0 +1,406 @@
+//! One leaf on its way to the tree: planned, staged, shown.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hikae_protocol::entry::Entry;
+use hikae_protocol::objectpath::{LEAF_DEPTH_MAX, LeafKey, ObjectPath, split_last};
+
+use super::staging::{FOLDER, Staged, Staging, set_mtime, write_file};
+use super::steps::{RecordSteps, steps};
+use super::{PublishError, PublishReport};
+use crate::catalogue::{Catalogue, CatalogueError, ContentPlace, LeafRecord};
+use crate::disk::{Directory, DiskError};
+use crate::walk::look_at;
+
+/// Folders that were changed and must be synced.
+#[derive(Default)]
+pub(super) struct Touched {
+    folders: BTreeMap<Vec<u8>, Directory>,
+}
+
+impl Touched {
+    fn add(&mut self, folder: &Directory) {
+        self.folders
+            .entry(folder.path().to_vec())
+            .or_insert_with(|| folder.clone());
+    }
+
+    /// Syncs every folder.
+    pub(super) fn sync(&self) -> Result<(), DiskError> {
+        self.folders.values().try_for_each(Directory::sync)
+    }
+}
+
+/// What is to be done to one leaf.
+pub(super) struct LeafPlan {
+    /// The directory in the tree: facility, label, and down.
+    directory: Vec<u8>,
+    steps: Vec<RecordSteps>,
+    places: BTreeMap<ObjectPath, ContentPlace>,
+    /// The leaf is not in the tree: it is staged as a directory.
+    whole: bool,
+    staged_whole: Option<Staged>,
+    staged: BTreeMap<ObjectPath, Staged>,
+    report: PublishReport,
+}
+
+/// The leaf as of the node's commit `commit`.
+fn record_at(
+    catalogue: &Catalogue,
+    newest: &LeafRecord,
+    commit: u64,
+) -> Result<Option<LeafRecord>, CatalogueError> {
+    let mut record = newest.clone();
+    while record.commit > commit {
+        let Some(previous) = record.previous else {
+            return Ok(None);
+        };
+        record = catalogue.record(previous)?;
+    }
+    Ok(Some(record))
+}
+
+impl LeafPlan {
+    /// Compares what the tree shows of a leaf with the last commit.
+    pub(super) fn new(
+        catalogue: &Catalogue,
+        root: &Directory,
+        key: &LeafKey,
+        published: u64,
+        recovering: bool,
+    ) -> Result<LeafPlan, PublishError> {
+        if key.volume().starts_with(FOLDER) {
+            return Err(PublishError::Reserved(key.text()));
+        }
+        let newest = catalogue
+            .leaf_record(key)?
+            .unwrap_or_else(|| LeafRecord::empty(key.clone()));
+        let old = record_at(catalogue, &newest, published)?;
+        let mut report = PublishReport::default();
+        let shown: Vec<Entry> = match recovering {
+            true => {
+                report.leaves_recovered = 1;
+                shown_on_disk(root, key, &newest, old.as_ref(), &mut report)?
+            }
+            false => old.map(|old| entries(&old)).unwrap_or_default(),
+        };
+        let wanted = entries(&newest);
+        let places = newest
+            .files
+            .iter()
+            .map(|file| (file.entry.path.clone(), file.content));
+        Ok(LeafPlan {
+            directory: key.as_bytes().to_vec(),
+            whole: shown.is_empty()
+                && report.foreign.is_empty()
+                && key.depth() == LEAF_DEPTH_MAX
+                && !wanted.is_empty(),
+            steps: steps(&shown, &wanted),
+            places: places.collect(),
+            staged_whole: None,
+            staged: BTreeMap::new(),
+            report,
+        })
+    }
+
+    /// How many files are to be written.
+    pub(super) fn placements(&self) -> u64 {
+        self.steps
+            .iter()
+            .map(|steps| steps.placements.len() as u64)
+            .sum()
+    }
+
+    /// Writes what is to be placed into the staging folder.
+    pub(super) fn stage(
+        &mut self,
+        catalogue: &Catalogue,
+        staging: &Staging,
+        sync: bool,
+    ) -> Result<(), PublishError> {
+        let whole = self.whole.then(|| staging.reserve());
+        let mut folders: BTreeMap<Vec<u8>, Directory> = BTreeMap::new();
+        for entry in self.steps.iter().flat_map(|steps| &steps.placements) {
+            let place = self
+                .places
+                .get(&entry.path)
+                .copied()
+                .unwrap_or(ContentPlace::Storage);
+            if let Some(whole) = &whole {
+                let (above, name) = entry.path.split_name();
+                let path = crate::disk::join(&whole.name, above);
+                let folder = match folders.get(above) {
+                    Some(folder) => folder.clone(),
+                    None => staging.folder(whole).open_or_create(&path)?,
+                };
+                write_file(catalogue, &folder, name, entry, place, sync)?;
+                folders.insert(above.to_vec(), folder);
+            } else {
+                let staged = staging.reserve();
+                write_file(
+                    catalogue,
+                    staging.folder(&staged),
+                    &staged.name,
+                    entry,
+                    place,
+                    sync,
+                )?;
+                self.staged.insert(entry.path.clone(), staged);
+            }
+            self.report.files_written += 1;
+            self.report.bytes_written += entry.size;
+        }
+        if sync {
+            folders.values().try_for_each(Directory::sync)?;
+        }
+        self.staged_whole = whole;
+        Ok(())
+    }
+
+    /// Gives everything its name.
+    pub(super) fn show(
+        &mut self,
+        root: &Directory,
+        staging: &Staging,
+        touched: &mut Touched,
+    ) -> Result<PublishReport, PublishError> {
+        if let Some(whole) = self.staged_whole.take()
+            && !self.show_whole(root, staging, &whole, touched)?
+        {
+            self.show_files_of(root, staging, &whole, touched)?;
+            return Ok(std::mem::take(&mut self.report));
+        }
+        if !self.whole {
+            for steps in std::mem::take(&mut self.steps) {
+                self.show_record(root, staging, &steps, touched)?;
+            }
+        }
+        Ok(std::mem::take(&mut self.report))
+    }
+
+    /// Renames a staged leaf into place; says no if there is something.
+    fn show_whole(
+        &self,
+        root: &Directory,
+        staging: &Staging,
+        whole: &Staged,
+        touched: &mut Touched,
+    ) -> Result<bool, PublishError> {
+        let (above, name) = split_last(&self.directory);
+        let parent = open_touched(root, above, touched)?;
+        match staging.folder(whole).rename(&whole.name, &parent, name) {
+            Ok(()) => Ok(true),
+            Err(error)
+                if matches!(
+                    error.source,
+                    rustix::io::Errno::NOTEMPTY | rustix::io::Errno::EXIST
+                ) =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Moves the files of a staged leaf into a directory that is there.
+    fn show_files_of(
+        &mut self,
+        root: &Directory,
+        staging: &Staging,
+        whole: &Staged,
+        touched: &mut Touched,
+    ) -> Result<(), PublishError> {
+        let from = staging.folder(whole).open(&whole.name)?;
+        for entry in self.steps.iter().flat_map(|steps| &steps.placements) {
+            let (above, name) = entry.path.split_name();
+            let target = self.open_folder(root, above, touched)?;
+            from.open(above)?.rename(name, &target, name)?;
+        }
+        Ok(())
+    }
+
+    fn open_folder(
+        &self,
+        root: &Directory,
+        above: &[u8],
+        touched: &mut Touched,
+    ) -> Result<Directory, DiskError> {
+        let path = match above.is_empty() {
+            true => self.directory.clone(),
+            false => crate::disk::join(&self.directory, above),
+        };
+        open_touched(root, &path, touched)
+    }
+
+    fn show_record(
+        &mut self,
+        root: &Directory,
+        staging: &Staging,
+        steps: &RecordSteps,
+        touched: &mut Touched,
+    ) -> Result<(), PublishError> {
+        let mut vacated = BTreeSet::new();
+        for (from, to) in &steps.renames {
+            self.rename(root, from, to, touched, &mut vacated)?;
+        }
+        for path in &steps.removals {
+            let (above, name) = path.split_name();
+            let folder = self.open_folder(root, above, touched)?;
+            self.report.files_removed += u64::from(folder.remove_file(name)?);
+            vacated.insert(above.to_vec());
+        }
+        self.remove_empty(root, &vacated, touched)?;
+        for (from, to) in &steps.revivals {
+            self.rename(root, from, to, touched, &mut vacated)?;
+        }
+        for entry in &steps.placements {
+            let (above, name) = entry.path.split_name();
+            let target = self.open_folder(root, above, touched)?;
+            if let Some(staged) = self.staged.get(&entry.path) {
+                staging.folder(staged).rename(&staged.name, &target, name)?;
+            }
+        }
+        for entry in &steps.touches {
+            let (above, name) = entry.path.split_name();
+            let folder = self.open_folder(root, above, touched)?;
+            touch(&folder, name, entry)?;
+        }
+        self.remove_empty(root, &vacated, touched)
+    }
+
+    fn rename(
+        &mut self,
+        root: &Directory,
+        from: &ObjectPath,
+        to: &Entry,
+        touched: &mut Touched,
+        vacated: &mut BTreeSet<Vec<u8>>,
+    ) -> Result<(), PublishError> {
+        let (from_above, from_name) = from.split_name();
+        let (to_above, to_name) = to.path.split_name();
+        let source = self.open_folder(root, from_above, touched)?;
+        let target = self.open_folder(root, to_above, touched)?;
+        source.rename(from_name, &target, to_name)?;
+        touch(&target, to_name, to)?;
+        self.report.files_renamed += 1;
+        vacated.insert(from_above.to_vec());
+        Ok(())
+    }
+
+    /// Removes folders that became empty, up to the leaf's own.
+    fn remove_empty(
+        &self,
+        root: &Directory,
+        vacated: &BTreeSet<Vec<u8>>,
+        touched: &mut Touched,
+    ) -> Result<(), PublishError> {
+        for folder in vacated {
+            let mut path = folder.as_slice();
+            while !path.is_empty() {
+                let (above, name) = split_last(path);
+                let parent = match root.open(&crate::disk::join(&self.directory, above)) {
+                    Ok(parent) => parent,
+                    Err(error) if error.is_absent() => break,
+                    Err(error) => return Err(error.into()),
+                };
+                if !parent.remove_directory(name)? {
+                    break;
+                }
+                touched
+                    .folders
+                    .remove(&crate::disk::join(&self.directory, path));
+                touched.add(&parent);
+                path = above;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn entries(record: &LeafRecord) -> Vec<Entry> {
+    record.files.iter().map(|file| file.entry.clone()).collect()
+}
+
+fn open_touched(
+    root: &Directory,
+    path: &[u8],
+    touched: &mut Touched,
+) -> Result<Directory, DiskError> {
+    if let Some(folder) = touched.folders.get(path) {
+        return Ok(folder.clone());
+    }
+    let folder = match root.open(path) {
+        Ok(folder) => folder,
+        Err(error) if error.source == rustix::io::Errno::NOENT => {
+            let (above, _) = split_last(path);
+            if !path.is_empty() {
+                open_touched(root, above, touched)?;
+            }
+            root.open_or_create(path)?
+        }
+        Err(error) => return Err(error),
+    };
+    touched.add(&folder);
+    Ok(folder)
+}
+
+fn touch(folder: &Directory, name: &[u8], entry: &Entry) -> Result<(), PublishError> {
+    let stat = folder.stat_file(name)?;
+    if stat.is_some_and(|stat| stat.mtime_ns == entry.mtime_ns) {
+        return Ok(());
+    }
+    let file = folder.open_file(name)?;
+    let wrong = |errno| {
+        let path = crate::disk::join(folder.path(), name);
+        PublishError::Disk(DiskError::below(
+            "set the time of",
+            std::path::Path::new(""),
+            &path,
+            errno,
+        ))
+    };
+    set_mtime(&file, entry.mtime_ns).map_err(wrong)
+}
+
+/// After an unclean stop: what really lies in the leaf's directory. Files
+/// that neither the old nor the new state knows are not ours.
+fn shown_on_disk(
+    root: &Directory,
+    key: &LeafKey,
+    newest: &LeafRecord,
+    old: Option<&LeafRecord>,
+    report: &mut PublishReport,
+) -> Result<Vec<Entry>, PublishError> {
+    let directory = match root.open(key.as_bytes()) {
+        Ok(directory) => directory,
+        Err(error) if error.is_absent() => return Ok(vec![]),
+        Err(error) => return Err(error.into()),
+    };
+    let look = look_at(
+        &LeafRecord::empty(key.clone()),
+        b"",
+        Some(&directory),
+        true,
+        &mut Vec::new(),
+    );
+    let mut known: BTreeSet<&ObjectPath> =
+        newest.files.iter().map(|file| &file.entry.path).collect();
+    known.extend(newest.tombstones.iter().map(|tombstone| &tombstone.path));
+    known.extend(
+        old.iter()
+            .flat_map(|old| old.files.iter().map(|file| &file.entry.path)),
+    );
+    let (ours, foreign): (Vec<Entry>, Vec<Entry>) = look
+        .added
+        .into_iter()
+        .map(|file| file.entry)
+        .partition(|entry| known.contains(&entry.path));
+    let names = foreign
+        .iter()
+        .map(|entry| format!("{}/{}", key.text(), entry.path.text()));
+    report.foreign.extend(names);
+    report
+        .foreign
+        .extend(look.left_out.iter().map(ToString::to_string));
+    Ok(ours)
+}

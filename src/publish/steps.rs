@@ -1,0 +1,208 @@
+//! From the files that a leaf shows to those that it must show: renames,
+//! removals and placements, in an order in which a record is never valid
+//! twice. Pure.
+
+use std::collections::BTreeMap;
+
+use hikae_protocol::entry::Entry;
+use hikae_protocol::objectpath::ObjectPath;
+
+use crate::ssmix::{Flag, record_of};
+
+/// The steps for the files of one record, in order: renames that end its
+/// validity, removals, then what is placed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RecordSteps {
+    /// Files that get another name and keep their content: (from, to). To
+    /// names that are not valid (`_2`, `_0`) first.
+    pub renames: Vec<(ObjectPath, Entry)>,
+    /// Files that go, before anything valid comes.
+    pub removals: Vec<ObjectPath>,
+    /// Files that become valid again by a rename.
+    pub revivals: Vec<(ObjectPath, Entry)>,
+    /// Files written from the store; valid ones last.
+    pub placements: Vec<Entry>,
+    /// Files of which only the time differs.
+    pub touches: Vec<Entry>,
+}
+
+fn is_valid(path: &ObjectPath) -> bool {
+    matches!(record_of(path.as_bytes()), Some((_, Flag::Valid)))
+}
+
+/// What stands for a record: its key in the standard, or the path of a file
+/// that is none.
+fn group(path: &ObjectPath) -> Vec<u8> {
+    match record_of(path.as_bytes()) {
+        Some((key, _)) => {
+            let mut group = vec![0];
+            for field in [&key.patient, &key.date, &key.kind, &key.order] {
+                group.extend_from_slice(field);
+                group.push(0);
+            }
+            group
+        }
+        None => path.as_bytes().to_vec(),
+    }
+}
+
+/// The steps from `old` to `new`, by record.
+pub fn steps<'a>(
+    old: impl IntoIterator<Item = &'a Entry>,
+    new: impl IntoIterator<Item = &'a Entry>,
+) -> Vec<RecordSteps> {
+    type Paths<'a> = BTreeMap<&'a ObjectPath, &'a Entry>;
+    let mut records: BTreeMap<Vec<u8>, (Paths<'a>, Paths<'a>)> = BTreeMap::new();
+    for entry in old {
+        records
+            .entry(group(&entry.path))
+            .or_default()
+            .0
+            .insert(&entry.path, entry);
+    }
+    for entry in new {
+        records
+            .entry(group(&entry.path))
+            .or_default()
+            .1
+            .insert(&entry.path, entry);
+    }
+    let all = records
+        .into_values()
+        .map(|(old, new)| record_steps(&old, &new));
+    all.filter(|steps| *steps != RecordSteps::default())
+        .collect()
+}
+
+fn record_steps(
+    old: &BTreeMap<&ObjectPath, &Entry>,
+    new: &BTreeMap<&ObjectPath, &Entry>,
+) -> RecordSteps {
+    let mut steps = RecordSteps::default();
+    let mut vacated: Vec<&Entry> = old
+        .iter()
+        .filter(|(path, _)| !new.contains_key(*path))
+        .map(|(_, entry)| *entry)
+        .collect();
+    for (path, entry) in new {
+        match old.get(path) {
+            Some(same) if same == entry => {}
+            Some(same) if same.digest == entry.digest && same.size == entry.size => {
+                steps.touches.push((*entry).clone());
+            }
+            Some(_) => steps.placements.push((*entry).clone()),
+            None => {
+                let source = vacated
+                    .iter()
+                    .position(|old| old.digest == entry.digest && old.size == entry.size);
+                match source.map(|at| vacated.swap_remove(at)) {
+                    Some(source) if is_valid(path) => {
+                        steps.revivals.push((source.path.clone(), (*entry).clone()))
+                    }
+                    Some(source) => steps.renames.push((source.path.clone(), (*entry).clone())),
+                    None => steps.placements.push((*entry).clone()),
+                }
+            }
+        }
+    }
+    steps.removals = vacated
+        .into_iter()
+        .map(|entry| entry.path.clone())
+        .collect();
+    steps.placements.sort_by_key(|entry| is_valid(&entry.path));
+    // A file that stays valid by another name has to make room first as well.
+    steps.removals.sort_unstable();
+    steps
+}
+
+#[cfg(test)]
+mod tests {
+    use hikae_protocol::digest::Digest;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn entry(order: u8, stamp: u8, flag: u8, content: u8, mtime: i64) -> Entry {
+        let name =
+            format!("20250401/OMP-01/1234567_20250401_OMP-01_{order:015}_{stamp:017}_01_{flag}");
+        Entry {
+            path: ObjectPath::parse(name.as_bytes()).unwrap(),
+            size: 1,
+            mtime_ns: mtime,
+            digest: Digest::of_content(&[content]),
+        }
+    }
+
+    fn valid_of(tree: &BTreeMap<ObjectPath, Entry>) -> BTreeMap<Vec<u8>, usize> {
+        let mut counts = BTreeMap::new();
+        for path in tree.keys().filter(|path| is_valid(path)) {
+            *counts.entry(group(path)).or_insert(0) += 1;
+        }
+        counts
+    }
+
+    /// Plays the steps on a map and calls `each` after every one.
+    fn play(
+        tree: &mut BTreeMap<ObjectPath, Entry>,
+        all: &[RecordSteps],
+        mut each: impl FnMut(&BTreeMap<ObjectPath, Entry>),
+    ) {
+        for steps in all {
+            let mut rename = |tree: &mut BTreeMap<ObjectPath, Entry>,
+                              (from, to): &(ObjectPath, Entry)| {
+                let moved = tree.remove(from).unwrap();
+                assert_eq!(moved.digest, to.digest);
+                assert!(
+                    tree.insert(to.path.clone(), to.clone()).is_none(),
+                    "a rename buried a file"
+                );
+                each(tree);
+            };
+            steps.renames.iter().for_each(|step| rename(tree, step));
+            for path in &steps.removals {
+                tree.remove(path).unwrap();
+            }
+            steps.revivals.iter().for_each(|step| rename(tree, step));
+            for entry in steps.placements.iter().chain(&steps.touches) {
+                tree.insert(entry.path.clone(), entry.clone());
+                each(tree);
+            }
+        }
+    }
+
+    #[test]
+    fn an_update_renames_before_it_places() {
+        let old = [entry(1, 1, 1, 1, 0)];
+        let new = [entry(1, 1, 2, 1, 0), entry(1, 2, 1, 2, 0)];
+        let all = steps(&old, &new);
+        assert_eq!(all.len(), 1);
+        assert_eq!(all[0].renames, [(old[0].path.clone(), new[0].clone())]);
+        assert_eq!(all[0].placements, [new[1].clone()]);
+        assert!(all[0].removals.is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn ends_as_wanted_and_is_never_valid_more_often(
+            old in prop::collection::btree_map((0_u8..3, 0_u8..3, 0_u8..3), (0_u8..4, 0_i64..2), 0..9),
+            new in prop::collection::btree_map((0_u8..3, 0_u8..3, 0_u8..3), (0_u8..4, 0_i64..2), 0..9),
+        ) {
+            let tree = |map: &BTreeMap<(u8, u8, u8), (u8, i64)>| -> BTreeMap<ObjectPath, Entry> {
+                map.iter()
+                    .map(|(&(order, stamp, flag), &(content, mtime))| entry(order, stamp, flag, content, mtime))
+                    .map(|entry| (entry.path.clone(), entry))
+                    .collect()
+            };
+            let (old, new) = (tree(&old), tree(&new));
+            let (before, after) = (valid_of(&old), valid_of(&new));
+            let mut shown = old.clone();
+            play(&mut shown, &steps(old.values(), new.values()), |tree| {
+                for (record, count) in valid_of(tree) {
+                    let allowed = before.get(&record).max(after.get(&record)).copied().unwrap_or(0);
+                    assert!(count <= allowed, "{count} valid files where {allowed} are allowed");
+                }
+            });
+            prop_assert_eq!(shown, new);
+        }
+    }
+}

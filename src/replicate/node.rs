@@ -1,0 +1,245 @@
+//! An open node, and the commands that it carries out.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::center::{Center, CenterError, Look};
+use super::home::{Home, HomeError};
+use super::replica::{Replica, ReplicaError, VerifyOptions};
+use super::{status, summary};
+use crate::catalogue::CatalogueError;
+use crate::config::Role;
+use crate::progress::Monitor;
+
+/// What a node is asked to do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Command {
+    /// Bring a center's catalogue up to date.
+    Scan {
+        /// How the storage is looked at.
+        look: Look,
+        /// Take roots as they are now.
+        accept_root: bool,
+    },
+    /// Pull once.
+    Sync,
+    /// Re-read what is stored and published.
+    Verify(VerifyOptions),
+    /// Say how things stand.
+    Status,
+}
+
+/// The exit codes of every command. A contract.
+pub mod exit_code {
+    /// Done.
+    pub const DONE: u8 = 0;
+    /// Failed.
+    pub const FAILED: u8 = 1;
+    /// Wrong usage or configuration.
+    pub const USAGE: u8 = 2;
+    /// Copies differ.
+    pub const DIFFER: u8 = 3;
+    /// Something is held by the guard.
+    pub const HELD: u8 = 4;
+}
+
+/// What came of a command.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// One of `exit_code`.
+    pub exit_code: u8,
+    /// For `--json`.
+    pub json: Value,
+    /// For a person.
+    pub text: String,
+}
+
+impl Outcome {
+    /// An error, as every command reports it.
+    pub fn error(exit_code: u8, error: &dyn std::fmt::Display) -> Outcome {
+        let text = error.to_string();
+        Outcome {
+            exit_code,
+            json: serde_json::json!({ "error": text }),
+            text: format!("error: {text}"),
+        }
+    }
+
+    fn report<T: Serialize>(exit_code: u8, report: &T, text: String) -> Outcome {
+        Outcome {
+            exit_code,
+            json: serde_json::to_value(report).unwrap_or(Value::Null),
+            text,
+        }
+    }
+}
+
+/// Why a node could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The home is not usable.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// The store is not usable.
+    #[error(transparent)]
+    Catalogue(#[from] CatalogueError),
+    /// The center is not usable.
+    #[error(transparent)]
+    Center(#[from] CenterError),
+}
+
+impl NodeError {
+    /// The exit code that says it.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            NodeError::Home(
+                HomeError::Config(_) | HomeError::Identity(_) | HomeError::Present(_),
+            ) => exit_code::USAGE,
+            NodeError::Center(CenterError::NoVolumes(_) | CenterError::Index(_)) => {
+                exit_code::USAGE
+            }
+            _ => exit_code::FAILED,
+        }
+    }
+}
+
+/// An open node.
+#[derive(Clone)]
+pub enum Node {
+    /// A source.
+    Center(Arc<Center>),
+    /// A backup or laptop.
+    Replica(Arc<Replica>),
+}
+
+impl Node {
+    /// Opens the home at `path`.
+    ///
+    /// Errors: `NodeError`.
+    pub fn open(path: &Path, monitor: &dyn Monitor) -> Result<Node, NodeError> {
+        let home = Home::open(path)?;
+        Ok(match home.config.role {
+            Role::Center => Node::Center(Arc::new(Center::open(home, monitor)?)),
+            Role::Backup | Role::Laptop => Node::Replica(Arc::new(Replica::open(home, monitor)?)),
+        })
+    }
+
+    /// Carries a command out.
+    pub async fn execute(&self, command: Command, monitor: Arc<dyn Monitor>) -> Outcome {
+        match (self, command) {
+            (Node::Center(center), Command::Scan { look, accept_root }) => {
+                let center = center.clone();
+                blocking(move || scan(&center, look, accept_root, &*monitor)).await
+            }
+            (Node::Replica(replica), Command::Sync) => sync(replica, &*monitor).await,
+            (Node::Replica(replica), Command::Verify(options)) => {
+                let replica = replica.clone();
+                blocking(move || verify(&replica, &options, &*monitor)).await
+            }
+            (Node::Center(center), Command::Verify(_)) => {
+                let center = center.clone();
+                blocking(move || verify_center(&center, &*monitor)).await
+            }
+            (node, Command::Status) => {
+                let node = node.clone();
+                blocking(move || node.status()).await
+            }
+            (Node::Replica(_), Command::Scan { .. }) => Outcome::error(
+                exit_code::USAGE,
+                &"only a center has a storage to scan; a replica syncs",
+            ),
+            (Node::Center(_), Command::Sync) => Outcome::error(
+                exit_code::USAGE,
+                &"a center pulls from nobody; run sync on a backup or laptop",
+            ),
+        }
+    }
+
+    fn status(&self) -> Outcome {
+        let status = match self {
+            Node::Center(center) => status::center(center),
+            Node::Replica(replica) => status::replica(replica),
+        };
+        let text = summary::status(&status);
+        Outcome::report(exit_code::DONE, &status, text)
+    }
+
+    /// Closes cleanly, if nobody else uses the node any more.
+    ///
+    /// Errors: `CatalogueError`; the next opening rebuilds then.
+    pub fn close(self) -> Result<(), CatalogueError> {
+        match self {
+            Node::Center(center) => Arc::into_inner(center).map_or(Ok(()), Center::close),
+            Node::Replica(replica) => Arc::into_inner(replica).map_or(Ok(()), Replica::close),
+        }
+    }
+}
+
+async fn blocking(work: impl FnOnce() -> Outcome + Send + 'static) -> Outcome {
+    let outcome = tokio::task::spawn_blocking(work).await;
+    outcome.unwrap_or_else(|error| Outcome::error(exit_code::FAILED, &error))
+}
+
+fn scan(center: &Center, look: Look, accept_root: bool, monitor: &dyn Monitor) -> Outcome {
+    match center.refresh(look, accept_root, monitor) {
+        Err(error) => Outcome::error(exit_code::FAILED, &error),
+        Ok(report) => {
+            let code = match report.is_failure() {
+                true => exit_code::FAILED,
+                false => exit_code::DONE,
+            };
+            let text = summary::refresh(&report);
+            Outcome::report(code, &report, text)
+        }
+    }
+}
+
+async fn sync(replica: &Replica, monitor: &dyn Monitor) -> Outcome {
+    match replica.sync(monitor).await {
+        Err(error @ ReplicaError::NoSource) => Outcome::error(exit_code::USAGE, &error),
+        Err(error) => Outcome::error(exit_code::FAILED, &error),
+        Ok(report) => {
+            let code = match report.roots_equal {
+                true => exit_code::DONE,
+                false => exit_code::DIFFER,
+            };
+            let text = summary::sync(&report);
+            Outcome::report(code, &report, text)
+        }
+    }
+}
+
+fn verify(replica: &Replica, options: &VerifyOptions, monitor: &dyn Monitor) -> Outcome {
+    match replica.verify(options, monitor) {
+        Err(error) => Outcome::error(exit_code::FAILED, &error),
+        Ok(report) => {
+            let code = match report.is_equal() {
+                true => exit_code::DONE,
+                false => exit_code::DIFFER,
+            };
+            let text = summary::verify(&report);
+            Outcome::report(code, &report, text)
+        }
+    }
+}
+
+/// A center's records are its storage: all contents are read again, and what
+/// differs from the catalogue becomes a new snapshot and is reported.
+fn verify_center(center: &Center, monitor: &dyn Monitor) -> Outcome {
+    match center.refresh(Look::Reread, false, monitor) {
+        Err(error) => Outcome::error(exit_code::FAILED, &error),
+        Ok(report) => {
+            let code = match (report.is_failure(), report.leaves_changed) {
+                (true, _) => exit_code::FAILED,
+                (false, 0) => exit_code::DONE,
+                (false, _) => exit_code::DIFFER,
+            };
+            let text = summary::refresh(&report);
+            Outcome::report(code, &report, text)
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! A replica: pulls from a source, keeps what it pulled in its store, and
+//! shows it as a tree.
+
+mod verify;
+
+pub use verify::{Difference, VerifyOptions, VerifyReport};
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use hikae_protocol::digest::Digest;
+use hikae_protocol::message::Acknowledge;
+use hikae_protocol::snapshot::NodeId;
+use serde::Serialize;
+
+use super::center::digest_text;
+use super::home::Home;
+use crate::catalogue::{Catalogue, CatalogueError};
+use crate::config::{Config, Source};
+use crate::progress::Monitor;
+use crate::publish::{PublishError, PublishReport, PublishedMark, publish};
+use crate::transfer::{LinkError, LinkStats, PullError, PullReport, acknowledge, connect, pull};
+
+/// Why a replica could not do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplicaError {
+    /// The store failed.
+    #[error(transparent)]
+    Catalogue(#[from] CatalogueError),
+    /// The tree could not be brought up to date.
+    #[error("{0}")]
+    Publish(#[from] PublishError),
+    /// No source is configured.
+    #[error("no [source] in the configuration to pull from")]
+    NoSource,
+    /// No source could be pulled from: what each said.
+    #[error("no source could be pulled from: {}", .0.join("; "))]
+    Sources(Vec<String>),
+    /// A source that must be looked at by a person.
+    #[error("{0}")]
+    Alarm(PullError),
+    /// A task of ours failed.
+    #[error("a task of ours failed: {0}")]
+    Task(String),
+}
+
+/// What a sync did.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct SyncReport {
+    /// The source's node id.
+    pub source: String,
+    /// What the pull did.
+    pub pull: PullReport,
+    /// What the connection moved.
+    pub link: LinkStats,
+    /// Seconds for handshake, pull and commit.
+    pub pull_seconds: f64,
+    /// What the publication did; none without a tree.
+    pub publish: Option<PublishReport>,
+    /// The signer's sequence number that is durable now.
+    pub sequence: u64,
+    /// The root digest of the replica's own tree.
+    #[serde(serialize_with = "digest_text")]
+    pub root: Option<Digest>,
+    /// The root equals the one that the source signed.
+    pub roots_equal: bool,
+    /// Leaves of the tree.
+    pub leaves: u64,
+    /// Entries of the tree.
+    pub entries: u64,
+    /// Bytes of the contents.
+    pub bytes: u64,
+    /// Settings that this version does not act on.
+    pub notes: Vec<String>,
+    /// How long it took, seconds.
+    pub seconds: f64,
+}
+
+/// An open replica.
+pub struct Replica {
+    home: Home,
+    catalogue: Arc<Catalogue>,
+    last: Mutex<Option<SyncReport>>,
+    /// One sync or verification at a time.
+    turn: tokio::sync::Mutex<()>,
+}
+
+impl Replica {
+    /// Opens the store of a replica's home.
+    ///
+    /// Errors: `CatalogueError`.
+    pub fn open(home: Home, monitor: &dyn Monitor) -> Result<Replica, CatalogueError> {
+        let catalogue = Arc::new(Catalogue::open(&home.config.store, monitor)?);
+        Ok(Replica {
+            home,
+            catalogue,
+            last: Mutex::new(None),
+            turn: tokio::sync::Mutex::new(()),
+        })
+    }
+
+    /// The catalogue.
+    pub fn catalogue(&self) -> &Arc<Catalogue> {
+        &self.catalogue
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.home.config
+    }
+
+    /// Its node id.
+    pub fn id(&self) -> NodeId {
+        super::identity::node_id(&self.home.key)
+    }
+
+    /// The last sync of this process.
+    pub fn last_sync(&self) -> Option<SyncReport> {
+        self.last
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// What the tree shows.
+    ///
+    /// Errors: `PublishError`.
+    pub fn published(&self) -> Result<Option<PublishedMark>, PublishError> {
+        PublishedMark::read(&self.config().store)
+    }
+
+    /// Pulls from the first source that answers, commits, publishes.
+    ///
+    /// Errors: `ReplicaError`; what is durable stays durable.
+    pub async fn sync(&self, monitor: &dyn Monitor) -> Result<SyncReport, ReplicaError> {
+        let _turn = self.turn.lock().await;
+        let started = Instant::now();
+        if self.config().source.is_empty() {
+            return Err(ReplicaError::NoSource);
+        }
+        let mut failures = Vec::new();
+        for source in &self.config().source {
+            match self.sync_from(source, started, monitor).await {
+                Ok(mut report) => {
+                    report.seconds = started.elapsed().as_secs_f64();
+                    *self.last.lock().unwrap_or_else(PoisonError::into_inner) =
+                        Some(report.clone());
+                    return Ok(report);
+                }
+                Err(SourceError::Next(error)) => failures.push(format!("{}: {error}", source.id)),
+                Err(SourceError::Stop(error)) => return Err(error),
+            }
+        }
+        Err(ReplicaError::Sources(failures))
+    }
+
+    async fn sync_from(
+        &self,
+        source: &Source,
+        started: Instant,
+        monitor: &dyn Monitor,
+    ) -> Result<SyncReport, SourceError> {
+        let (endpoint, connection, notes) = self.connect(source, monitor).await?;
+        let result = pull(&connection, &self.catalogue, source.signer(), monitor).await;
+        let mut report = SyncReport {
+            source: source.id.to_string(),
+            pull_seconds: started.elapsed().as_secs_f64(),
+            notes,
+            ..SyncReport::default()
+        };
+        let published = match &result {
+            Ok(_) => self.publish(monitor).await,
+            Err(_) => Ok(None),
+        };
+        if let (Ok(pulled), Ok(shown)) = (&result, &published)
+            && (pulled.changed || shown.as_ref().is_some_and(|shown| shown.leaves > 0))
+        {
+            self.acknowledge(&connection).await;
+        }
+        report.link = LinkStats::of(&connection);
+        connection.close(0_u32.into(), b"done");
+        endpoint.wait_idle().await;
+        report.pull = result.map_err(SourceError::from)?;
+        report.publish = published.map_err(|error| SourceError::Stop(error.into()))?;
+        self.describe(&mut report).map_err(SourceError::Stop)?;
+        Ok(report)
+    }
+
+    async fn connect(
+        &self,
+        source: &Source,
+        monitor: &dyn Monitor,
+    ) -> Result<(quinn::Endpoint, quinn::Connection, Vec<String>), SourceError> {
+        let mut failures = Vec::new();
+        for link in &source.link {
+            let mut notes = Vec::new();
+            if link.rate.is_some() || link.hours.is_some() {
+                notes.push(format!(
+                    "link {}: rate and hours are not in force in this version",
+                    link.name
+                ));
+            }
+            if source.link.len() > 1 {
+                notes.push(format!(
+                    "of {} links one is used at a time in this version: {}",
+                    source.link.len(),
+                    link.name
+                ));
+            }
+            notes.iter().for_each(|note| monitor.note(note));
+            match connect(source, link, &self.home.key).await {
+                Ok((endpoint, connection)) => return Ok((endpoint, connection, notes)),
+                Err(error) => failures.push(error.to_string()),
+            }
+        }
+        Err(SourceError::Next(PullError::Link(LinkError::Lost(
+            failures.join("; "),
+        ))))
+    }
+
+    async fn publish(&self, monitor: &dyn Monitor) -> Result<Option<PublishReport>, PublishError> {
+        let Some(tree) = self.config().tree.clone() else {
+            return Ok(None);
+        };
+        let store = self.config().store.clone();
+        let catalogue = self.catalogue.clone();
+        // A thread of the runtime that may block while the others go on; the
+        // monitor stays where it is.
+        tokio::task::block_in_place(|| publish(&catalogue, &store, &tree, monitor)).map(Some)
+    }
+
+    async fn acknowledge(&self, connection: &quinn::Connection) {
+        let told = Acknowledge {
+            durable: self.catalogue.snapshot().map(|snapshot| snapshot.cursor),
+            published: self.published().ok().flatten().and_then(|mark| mark.cursor),
+        };
+        if let Err(error) = acknowledge(connection, &told).await {
+            tracing::warn!(%error, "the source was not told how far we are");
+        }
+    }
+
+    fn describe(&self, report: &mut SyncReport) -> Result<(), ReplicaError> {
+        let Some(snapshot) = self.catalogue.snapshot() else {
+            return Ok(());
+        };
+        let own = self.catalogue.with_digests([])?.root;
+        report.sequence = snapshot.cursor.sequence;
+        report.root = Some(own);
+        report.roots_equal = own == snapshot.root;
+        report.leaves = snapshot.leaves;
+        report.entries = snapshot.entries;
+        report.bytes = snapshot.bytes;
+        Ok(())
+    }
+
+    /// Re-reads the store against what is durable and the tree against what
+    /// is published.
+    ///
+    /// Errors: `ReplicaError`.
+    pub fn verify(
+        &self,
+        options: &VerifyOptions,
+        monitor: &dyn Monitor,
+    ) -> Result<VerifyReport, ReplicaError> {
+        let _turn = self.turn.blocking_lock();
+        verify::verify(self, options, monitor)
+    }
+
+    /// Closes cleanly. A task that still has the catalogue makes the next
+    /// opening rebuild.
+    ///
+    /// Errors: `CatalogueError`.
+    pub fn close(self) -> Result<(), CatalogueError> {
+        match Arc::into_inner(self.catalogue) {
+            Some(catalogue) => catalogue.close(),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Whether another source may do better.
+enum SourceError {
+    Next(PullError),
+    Stop(ReplicaError),
+}
+
+impl From<PullError> for SourceError {
+    fn from(error: PullError) -> SourceError {
+        match error {
+            PullError::Exchange(hikae_protocol::exchange::ExchangeError::Equivocation(_)) => {
+                SourceError::Stop(ReplicaError::Alarm(error))
+            }
+            PullError::Catalogue(error) => SourceError::Stop(ReplicaError::Catalogue(error)),
+            other => SourceError::Next(other),
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! Verification: every stored content against its digest, every published
+//! file against its entry; each difference is named.
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+use std::time::Instant;
+
+use hikae_protocol::digest::Digest;
+use hikae_protocol::objectpath::{LEAF_DEPTH_MAX, LeafKey, PathText};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::{Replica, ReplicaError};
+use crate::catalogue::{Catalogue, CatalogueError, FileRecord, LeafRecord};
+use crate::disk::{Directory, ItemKind, join};
+use crate::progress::Monitor;
+use crate::replicate::center::digest_text;
+use crate::walk::look_at;
+
+/// Differences that are named one by one, at most.
+const NAMED_MAX: usize = 1000;
+
+/// What is verified.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct VerifyOptions {
+    /// Share of the leaves that are read, in percent.
+    pub sample: f64,
+}
+
+/// One difference.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    /// `store` or `tree`.
+    pub place: &'static str,
+    /// Facility, label and path.
+    pub path: String,
+    /// What differs.
+    pub what: String,
+}
+
+/// What a verification found.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct VerifyReport {
+    /// Leaves read.
+    pub leaves: u64,
+    /// Stored contents read and hashed.
+    pub contents: u64,
+    /// Bytes of those.
+    pub content_bytes: u64,
+    /// Files of the tree read and hashed.
+    pub tree_files: u64,
+    /// The root over the replica's own leaves.
+    #[serde(serialize_with = "digest_text")]
+    pub root: Option<Digest>,
+    /// It equals the signed one.
+    pub roots_equal: bool,
+    /// How many differences there are.
+    pub differences_total: u64,
+    /// Each, by name.
+    pub differences: Vec<Difference>,
+    /// How long it took, seconds.
+    pub seconds: f64,
+}
+
+impl VerifyReport {
+    fn differ(&mut self, place: &'static str, path: String, what: impl Into<String>) {
+        self.differences_total += 1;
+        if self.differences.len() < NAMED_MAX {
+            let what = what.into();
+            self.differences.push(Difference { place, path, what });
+        }
+    }
+
+    /// Whether copy and source are equal as far as was read.
+    pub fn is_equal(&self) -> bool {
+        self.differences_total == 0 && self.roots_equal
+    }
+}
+
+pub(super) fn verify(
+    replica: &Replica,
+    options: &VerifyOptions,
+    monitor: &dyn Monitor,
+) -> Result<VerifyReport, ReplicaError> {
+    let started = Instant::now();
+    let catalogue: &Catalogue = replica.catalogue();
+    let mut all = catalogue.view().leaves_below(&[])?;
+    let digests = all.iter().map(|(key, value)| (key, value.digest));
+    let root = catalogue.with_digests(digests)?.root;
+    let signed = catalogue.snapshot().map(|snapshot| snapshot.root);
+    let total = all.len();
+    all.retain(|(key, _)| is_sampled(key, options.sample));
+    monitor.stage("verify", Some(all.len() as u64));
+    let report = Mutex::new(VerifyReport {
+        leaves: all.len() as u64,
+        root: Some(root),
+        roots_equal: signed.is_none_or(|signed| signed == root),
+        ..VerifyReport::default()
+    });
+    let tree = match &replica.config().tree {
+        Some(tree) if replica.published().ok().flatten().is_some() => {
+            Some(Directory::open_root(tree).map_err(CatalogueError::Disk)?)
+        }
+        _ => None,
+    };
+    let locked = || {
+        report
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    };
+    let published = catalogue.is_published();
+    all.par_iter()
+        .try_for_each(|(key, value)| -> Result<(), ReplicaError> {
+            let record = match catalogue.record(value.place) {
+                Ok(record) => record,
+                Err(error) => {
+                    locked().differ("store", key.text().to_string(), error.to_string());
+                    return Ok(());
+                }
+            };
+            let mut own = VerifyReport::default();
+            if record.digest() != value.digest {
+                own.differ(
+                    "store",
+                    key.text().to_string(),
+                    "the manifest is not the proven one",
+                );
+            }
+            for file in &record.files {
+                verify_content(catalogue, key, file, &mut own);
+            }
+            if let Some(tree) = &tree
+                && published
+            {
+                verify_leaf_in_tree(tree, &record, &mut own);
+            }
+            let mut all = locked();
+            all.contents += own.contents;
+            all.content_bytes += own.content_bytes;
+            all.tree_files += own.tree_files;
+            for difference in own.differences {
+                all.differ(difference.place, difference.path, difference.what);
+            }
+            drop(all);
+            monitor.advance(1);
+            Ok(())
+        })?;
+    let mut report = report
+        .into_inner()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    if let Some(tree) = &tree
+        && total == report.leaves as usize
+        && published
+    {
+        let leaves: BTreeSet<Vec<u8>> = catalogue
+            .view()
+            .leaves_below(&[])?
+            .into_iter()
+            .map(|(key, _)| key.as_bytes().to_vec())
+            .collect();
+        unknown_folders(tree, &[], 0, &leaves, &mut report);
+    }
+    report
+        .differences
+        .sort_by(|one, two| (&one.path, one.place).cmp(&(&two.path, two.place)));
+    report.seconds = started.elapsed().as_secs_f64();
+    Ok(report)
+}
+
+fn is_sampled(key: &LeafKey, percent: f64) -> bool {
+    if percent >= 100.0 {
+        return true;
+    }
+    // Random by the clock, so that every sample is another one.
+    let mut bytes = [0; 4];
+    let _ = getrandom::fill(&mut bytes);
+    let _ = key;
+    f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX) * 100.0 < percent
+}
+
+fn verify_content(
+    catalogue: &Catalogue,
+    key: &LeafKey,
+    file: &FileRecord,
+    report: &mut VerifyReport,
+) {
+    let mut hasher = blake3::Hasher::new();
+    let mut bytes = 0;
+    let read = catalogue.content::<CatalogueError>(file.content, |piece| {
+        hasher.update(piece);
+        bytes += piece.len() as u64;
+        Ok(())
+    });
+    report.contents += 1;
+    report.content_bytes += bytes;
+    let path = || format!("{}/{}", key.text(), file.entry.path.text());
+    match read {
+        Err(error) => report.differ("store", path(), error.to_string()),
+        Ok(()) if Digest::from(hasher) != file.entry.digest => {
+            report.differ("store", path(), "the stored content has another digest");
+        }
+        Ok(()) => {}
+    }
+}
+
+/// Compares a leaf's directory in the tree with its record, by content.
+fn verify_leaf_in_tree(tree: &Directory, record: &LeafRecord, report: &mut VerifyReport) {
+    let path = |below: &hikae_protocol::objectpath::ObjectPath| {
+        format!("{}/{}", record.key.text(), below.text())
+    };
+    let directory = match tree.open(record.key.as_bytes()) {
+        Ok(directory) => Some(directory),
+        Err(error) if error.is_absent() => None,
+        Err(error) => {
+            return report.differ("tree", record.key.text().to_string(), error.to_string());
+        }
+    };
+    let look = look_at(record, b"", directory.as_ref(), true, &mut Vec::new());
+    report.tree_files += look.counts.files_read;
+    for removed in &look.removed {
+        report.differ("tree", path(removed), "missing");
+    }
+    for added in &look.added {
+        let what = match record.file(&added.entry.path) {
+            None => "not in the published snapshot",
+            Some(file) if file.entry.digest != added.entry.digest => "another content",
+            Some(_) => "another modification time",
+        };
+        report.differ("tree", path(&added.entry.path), what);
+    }
+    for left_out in &look.left_out {
+        report.differ("tree", left_out.path.clone(), "no readable regular file");
+    }
+}
+
+/// Names files above or beside the leaves that no leaf has.
+fn unknown_folders(
+    directory: &Directory,
+    path: &[u8],
+    depth: usize,
+    leaves: &BTreeSet<Vec<u8>>,
+    report: &mut VerifyReport,
+) {
+    // Two folders name the volume, three the leaf.
+    let is_leaf_depth = depth == 2 + LEAF_DEPTH_MAX;
+    let is_known = leaves.contains(path);
+    if is_leaf_depth && is_known {
+        return;
+    }
+    let items = match directory.list() {
+        Ok(items) => items,
+        Err(error) => {
+            return report.differ("tree", PathText::new(path).to_string(), error.to_string());
+        }
+    };
+    for item in items {
+        let below = join(path, &item.name);
+        if depth == 0 && item.name == b".hikae" {
+            continue;
+        }
+        match item.kind {
+            ItemKind::Directory => match directory.open(&item.name) {
+                Ok(directory) => unknown_folders(&directory, &below, depth + 1, leaves, report),
+                Err(error) => {
+                    report.differ("tree", PathText::new(&below).to_string(), error.to_string())
+                }
+            },
+            ItemKind::File | ItemKind::Special if is_known && !is_leaf_depth => {}
+            ItemKind::File | ItemKind::Special => {
+                report.differ(
+                    "tree",
+                    PathText::new(&below).to_string(),
+                    "not in the published snapshot",
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! How things stand, for `status`.
+
+use hikae_protocol::snapshot::{Cursor, Snapshot};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::center::{Center, RefreshReport};
+use super::replica::{Replica, SyncReport};
+use crate::catalogue::{Catalogue, RebuildReport};
+use crate::config::Role;
+use crate::walk::LeftOut;
+
+/// A node's status.
+#[derive(Debug, Serialize)]
+pub(super) struct Status {
+    pub node_id: String,
+    pub role: Role,
+    pub snapshot: Option<SnapshotStatus>,
+    /// What the tree shows; a replica's.
+    pub published: Option<CursorStatus>,
+    /// The tree shows the last commit.
+    pub is_published: Option<bool>,
+    pub peers: Vec<PeerStatus>,
+    pub sources: Vec<SourceStatus>,
+    pub left_out_total: u64,
+    pub left_out: Vec<LeftOut>,
+    /// What failed at the last refresh.
+    pub errors: Vec<String>,
+    pub last_refresh: Option<RefreshReport>,
+    pub last_sync: Option<SyncReport>,
+    pub rebuilt: Option<RebuildReport>,
+    pub store: String,
+    pub store_bytes: u64,
+    /// Bytes that are free on the store's file system.
+    pub free_bytes: Option<u64>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct CursorStatus {
+    pub epoch: u64,
+    pub sequence: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct SnapshotStatus {
+    pub epoch: u64,
+    pub sequence: u64,
+    pub root: String,
+    pub leaves: u64,
+    pub entries: u64,
+    pub bytes: u64,
+    /// The signer's clock, RFC 3339.
+    pub signed_at: String,
+    /// The node's own clock when it was committed, RFC 3339.
+    pub accepted_at: String,
+    /// Seconds since then.
+    pub age_seconds: i64,
+    pub signer: String,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct PeerStatus {
+    pub name: String,
+    pub node_id: String,
+    /// What it last told to be durable there.
+    pub durable: Option<CursorStatus>,
+    pub published: Option<CursorStatus>,
+    pub told_at: Option<String>,
+    /// Commits that it is behind.
+    pub behind: Option<u64>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct SourceStatus {
+    pub node_id: String,
+    pub links: Vec<Value>,
+}
+
+impl From<Cursor> for CursorStatus {
+    fn from(cursor: Cursor) -> CursorStatus {
+        CursorStatus {
+            epoch: cursor.epoch.counter,
+            sequence: cursor.sequence,
+        }
+    }
+}
+
+fn time(ms: i64) -> String {
+    jiff::Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |time| time.to_string())
+}
+
+fn snapshot(catalogue: &Catalogue) -> Option<SnapshotStatus> {
+    let commit = catalogue.commit_record()?;
+    let Snapshot {
+        cursor,
+        root,
+        leaves,
+        entries,
+        bytes,
+        time_ms,
+        ..
+    } = commit.snapshot().ok()?;
+    Some(SnapshotStatus {
+        epoch: cursor.epoch.counter,
+        sequence: cursor.sequence,
+        root: root.to_string(),
+        leaves,
+        entries,
+        bytes,
+        signed_at: time(time_ms),
+        accepted_at: time(commit.accepted_ms),
+        age_seconds: (super::center::now_ms() - commit.accepted_ms) / 1000,
+        signer: commit.signed.signer.to_string(),
+    })
+}
+
+fn bytes_below(folder: &std::path::Path) -> u64 {
+    let Ok(items) = std::fs::read_dir(folder) else {
+        return 0;
+    };
+    items
+        .flatten()
+        .map(|item| match item.metadata() {
+            Ok(found) if found.is_dir() => bytes_below(&item.path()),
+            Ok(found) => found.len(),
+            Err(_) => 0,
+        })
+        .sum()
+}
+
+fn common(catalogue: &Catalogue, config: &crate::config::Config, node_id: String) -> Status {
+    let free = rustix::fs::statvfs(&config.store).ok();
+    Status {
+        node_id,
+        role: config.role,
+        snapshot: snapshot(catalogue),
+        published: None,
+        is_published: None,
+        peers: vec![],
+        sources: vec![],
+        left_out_total: 0,
+        left_out: vec![],
+        errors: vec![],
+        last_refresh: None,
+        last_sync: None,
+        rebuilt: catalogue.rebuilt().cloned(),
+        store: config.store.display().to_string(),
+        store_bytes: bytes_below(&config.store),
+        free_bytes: free.map(|free| free.f_bavail * free.f_frsize),
+    }
+}
+
+/// The status of a center.
+pub(super) fn center(center: &Center) -> Status {
+    let mut status = common(center.catalogue(), center.config(), center.id().to_string());
+    let told = center.peers();
+    let own = center
+        .catalogue()
+        .snapshot()
+        .map(|snapshot| snapshot.cursor);
+    status.peers = center
+        .config()
+        .peer
+        .iter()
+        .map(|peer| {
+            let state = told.get(&peer.id);
+            let acknowledged = state.and_then(|state| state.acknowledged.clone());
+            let durable = acknowledged.as_ref().and_then(|told| told.durable);
+            let same_epoch = own
+                .zip(durable)
+                .filter(|(own, durable)| own.epoch == durable.epoch);
+            PeerStatus {
+                name: peer.name.clone(),
+                node_id: peer.id.to_string(),
+                durable: durable.map(CursorStatus::from),
+                published: acknowledged
+                    .and_then(|told| told.published)
+                    .map(CursorStatus::from),
+                told_at: state.map(|state| time(state.at_ms)),
+                behind: same_epoch
+                    .map(|(own, durable)| own.sequence.saturating_sub(durable.sequence)),
+            }
+        })
+        .collect();
+    (status.left_out_total, status.left_out) = center.left_out();
+    status.last_refresh = center.last_refresh();
+    status.errors = status
+        .last_refresh
+        .as_ref()
+        .map(|last| last.errors.clone())
+        .unwrap_or_default();
+    status
+}
+
+/// The status of a replica.
+pub(super) fn replica(replica: &Replica) -> Status {
+    let catalogue = replica.catalogue();
+    let mut status = common(catalogue, replica.config(), replica.id().to_string());
+    match replica.published() {
+        Ok(mark) => {
+            let commit = catalogue.commit_record().map_or(0, |commit| commit.number);
+            status.is_published = mark
+                .as_ref()
+                .map(|mark| mark.commit == commit && !mark.working);
+            status.published = mark.and_then(|mark| mark.cursor).map(CursorStatus::from);
+        }
+        Err(error) => status.errors.push(error.to_string()),
+    }
+    let sources = replica.config().source.iter();
+    status.sources = sources
+        .map(|source| SourceStatus {
+            node_id: source.id.to_string(),
+            links: source
+                .link
+                .iter()
+                .map(|link| serde_json::json!({ "name": link.name, "remote": link.remote.to_string() }))
+                .collect(),
+        })
+        .collect();
+    status.last_sync = replica.last_sync();
+    status
+}
