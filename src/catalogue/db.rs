@@ -100,7 +100,7 @@ impl LeafValue {
 }
 
 /// The index's tables.
-pub struct Db {
+pub(super) struct Db {
     db: sled::Db,
     /// depth, path -> `LeafValue` of the tree
     leaves: sled::Tree,
@@ -149,7 +149,7 @@ impl Db {
     /// Opens the index in `folder`, or an empty one.
     ///
     /// Errors: `CatalogueError::Index`.
-    pub fn open(folder: &Path) -> Result<Db, CatalogueError> {
+    pub(super) fn open(folder: &Path) -> Result<Db, CatalogueError> {
         let db = sled::Config::new()
             .path(folder)
             .cache_capacity(CACHE_BYTES)
@@ -171,24 +171,24 @@ impl Db {
     /// Writes everything out, before a clean close.
     ///
     /// Errors: `CatalogueError::Index`.
-    pub fn flush(&self) -> Result<(), CatalogueError> {
+    pub(super) fn flush(&self) -> Result<(), CatalogueError> {
         self.db.flush()?;
         Ok(())
     }
 
     /// A value by name.
-    pub fn meta(&self, name: &str) -> Result<Option<Vec<u8>>, CatalogueError> {
+    pub(super) fn meta(&self, name: &str) -> Result<Option<Vec<u8>>, CatalogueError> {
         Ok(self.meta.get(name)?.map(|value| value.to_vec()))
     }
 
     /// Sets a value by name.
-    pub fn set_meta(&self, name: &str, value: &[u8]) -> Result<(), CatalogueError> {
+    pub(super) fn set_meta(&self, name: &str, value: &[u8]) -> Result<(), CatalogueError> {
         self.meta.insert(name, value)?;
         Ok(())
     }
 
     /// A committed leaf.
-    pub fn leaf(&self, path: &[u8]) -> Result<Option<LeafValue>, CatalogueError> {
+    pub(super) fn leaf(&self, path: &[u8]) -> Result<Option<LeafValue>, CatalogueError> {
         match self.leaves.get(tree_key(path))? {
             Some(value) => Ok(Some(
                 LeafValue::parse(&value).ok_or_else(|| corrupt("leaf"))?,
@@ -198,7 +198,7 @@ impl Db {
     }
 
     /// A staged leaf.
-    pub fn staged(&self, path: &[u8]) -> Result<Option<LeafValue>, CatalogueError> {
+    pub(super) fn staged(&self, path: &[u8]) -> Result<Option<LeafValue>, CatalogueError> {
         match self.staged.get(path)? {
             Some(value) => Ok(Some(
                 LeafValue::parse(&value).ok_or_else(|| corrupt("staged leaf"))?,
@@ -208,7 +208,7 @@ impl Db {
     }
 
     /// Stages leaves.
-    pub fn stage(&self, leaves: &[(LeafKey, LeafValue)]) -> Result<(), CatalogueError> {
+    pub(super) fn stage(&self, leaves: &[(LeafKey, LeafValue)]) -> Result<(), CatalogueError> {
         let mut batch = sled::Batch::default();
         for (key, value) in leaves {
             batch.insert(key.as_bytes(), value.to_bytes().to_vec());
@@ -218,7 +218,7 @@ impl Db {
     }
 
     /// Drops staged leaves; without keys all.
-    pub fn unstage<'a>(
+    pub(super) fn unstage<'a>(
         &self,
         keys: impl IntoIterator<Item = &'a [u8]>,
     ) -> Result<(), CatalogueError> {
@@ -234,7 +234,9 @@ impl Db {
     }
 
     /// Every staged leaf, in canonical order.
-    pub fn all_staged(&self) -> impl Iterator<Item = Result<(LeafKey, LeafValue), CatalogueError>> {
+    pub(super) fn all_staged(
+        &self,
+    ) -> impl Iterator<Item = Result<(LeafKey, LeafValue), CatalogueError>> {
         self.staged.iter().map(|item| {
             let (path, value) = item?;
             let key = LeafKey::parse(&path).map_err(|_| corrupt("staged key"))?;
@@ -247,7 +249,7 @@ impl Db {
 
     /// Makes leaves part of the tree: the leaf, when it changed, and that the
     /// published tree lacks it.
-    pub fn apply(&self, leaves: &[(LeafKey, LeafValue)]) -> Result<(), CatalogueError> {
+    pub(super) fn apply(&self, leaves: &[(LeafKey, LeafValue)]) -> Result<(), CatalogueError> {
         let (mut values, mut changed) = (sled::Batch::default(), sled::Batch::default());
         let mut unpublished = sled::Batch::default();
         for (key, value) in leaves {
@@ -265,15 +267,11 @@ impl Db {
         Ok(())
     }
 
-    /// Forgets every leaf of the tree that is not in `keep`, so that a new
-    /// epoch's sequence numbers start clean.
-    pub fn clear_changed(&self) -> Result<(), CatalogueError> {
-        self.changed.clear()?;
-        Ok(())
-    }
-
     /// Sets nodes; none removes.
-    pub fn set_nodes(&self, nodes: &[(Vec<u8>, Option<Digest>)]) -> Result<(), CatalogueError> {
+    pub(super) fn set_nodes(
+        &self,
+        nodes: &[(Vec<u8>, Option<Digest>)],
+    ) -> Result<(), CatalogueError> {
         let mut batch = sled::Batch::default();
         for (path, digest) in nodes {
             match digest {
@@ -285,14 +283,8 @@ impl Db {
         Ok(())
     }
 
-    /// Forgets all nodes.
-    pub fn clear_nodes(&self) -> Result<(), CatalogueError> {
-        self.nodes.clear()?;
-        Ok(())
-    }
-
     /// The children of a node that are of `kind`, by path.
-    pub fn children(
+    pub(super) fn children(
         &self,
         node: &[u8],
         kind: ChildKind,
@@ -317,7 +309,7 @@ impl Db {
 
     /// Every leaf of the tree at or below the node or leaf `path`; leaves of
     /// one depth come in order, depths one after the other.
-    pub fn leaves_below(
+    pub(super) fn leaves_below(
         &self,
         path: &[u8],
     ) -> impl Iterator<Item = Result<(LeafKey, LeafValue), CatalogueError>> {
@@ -341,7 +333,7 @@ impl Db {
     }
 
     /// Keys of the leaves that changed after commit `sequence`, by commit.
-    pub fn changed_since(
+    pub(super) fn changed_since(
         &self,
         sequence: u64,
     ) -> impl Iterator<Item = Result<LeafKey, CatalogueError>> {
@@ -353,7 +345,7 @@ impl Db {
     }
 
     /// Keys of the leaves that the published tree lacks, in canonical order.
-    pub fn unpublished(&self) -> impl Iterator<Item = Result<LeafKey, CatalogueError>> {
+    pub(super) fn unpublished(&self) -> impl Iterator<Item = Result<LeafKey, CatalogueError>> {
         self.unpublished
             .iter()
             .keys()
@@ -361,12 +353,12 @@ impl Db {
     }
 
     /// Whether the published tree lacks nothing.
-    pub fn is_published(&self) -> bool {
+    pub(super) fn is_published(&self) -> bool {
         self.unpublished.is_empty()
     }
 
     /// The published tree shows these leaves.
-    pub fn set_published(&self, keys: &[LeafKey]) -> Result<(), CatalogueError> {
+    pub(super) fn set_published(&self, keys: &[LeafKey]) -> Result<(), CatalogueError> {
         let mut batch = sled::Batch::default();
         for key in keys {
             batch.remove(key.as_bytes());
@@ -376,7 +368,7 @@ impl Db {
     }
 
     /// Where every block lies.
-    pub fn blocks(&self) -> impl Iterator<Item = Result<(u64, BlockPlace), CatalogueError>> {
+    pub(super) fn blocks(&self) -> impl Iterator<Item = Result<(u64, BlockPlace), CatalogueError>> {
         self.blocks.iter().map(|item| {
             let (key, value) = item?;
             let id = key[..]
@@ -394,7 +386,7 @@ impl Db {
     }
 
     /// Records where a block lies.
-    pub fn set_block(&self, id: u64, place: BlockPlace) -> Result<(), CatalogueError> {
+    pub(super) fn set_block(&self, id: u64, place: BlockPlace) -> Result<(), CatalogueError> {
         let mut value = [0; 12];
         value[..4].copy_from_slice(&place.segment.to_le_bytes());
         value[4..].copy_from_slice(&place.offset.to_le_bytes());

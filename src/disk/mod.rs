@@ -56,10 +56,10 @@ impl DiskError {
     }
 }
 
-/// Joins `name` to a relative path of bytes.
+/// Joins two relative paths of bytes; either may be empty.
 pub fn join(directory: &[u8], name: &[u8]) -> Vec<u8> {
-    if directory.is_empty() {
-        return name.to_vec();
+    if directory.is_empty() || name.is_empty() {
+        return [directory, name].concat();
     }
     let mut path = Vec::with_capacity(directory.len() + 1 + name.len());
     path.extend_from_slice(directory);

@@ -107,7 +107,7 @@ impl SqliteIndex {
                 .fetch_one(&mut *transaction)
                 .await?;
             Ok(Watermark {
-                value: Some(newest.map_or(now.clone(), |newest| newest.min(now))),
+                value: Some(newest.unwrap_or(now)),
                 handled: HashSet::new(),
             })
         })
@@ -133,8 +133,10 @@ impl SqliteIndex {
                 let row = IndexRow::read(&row)?;
                 changes.rows_read += 1;
                 let hash = row.hash();
+                // A row of the future says nothing of what was seen.
                 if let Some(time) = &row.time
                     && *time > newest
+                    && *time <= now
                 {
                     newest.clone_from(time);
                 }
@@ -145,7 +147,7 @@ impl SqliteIndex {
                 rows.push((hash, row.updated));
             }
             drop(stream);
-            changes.watermark.value = Some(newest.min(now));
+            changes.watermark.value = Some(newest);
             let next = self
                 .overlapped(&mut transaction, &changes.watermark.value)
                 .await?;

@@ -1,8 +1,8 @@
 //! From where the next reading of an INDEX DB goes on.
 //!
-//! The watermark is the smaller of the greatest UpdateDatetime seen and the
+//! The watermark is the greatest UpdateDatetime seen that is not beyond the
 //! database's own now, kept as the database's value: a row of the year 2050
-//! blinds nothing. Rows commit late, so each reading begins an overlap
+//! blinds nothing, even where the other rows are older than now. Rows commit late, so each reading begins an overlap
 //! earlier; rows of the overlap that were handled are skipped by their hash.
 
 use std::collections::HashSet;

@@ -7,9 +7,9 @@ use hikae_protocol::pack::Pack;
 /// Bytes of a block's header.
 pub const BLOCK_HEADER_BYTES: usize = 72;
 /// Blocks begin at multiples of this.
-pub const BLOCK_ALIGNMENT: u64 = 8;
+pub(super) const BLOCK_ALIGNMENT: u64 = 8;
 /// The first bytes of a block.
-pub const BLOCK_MAGIC: [u8; 4] = *b"hkBL";
+pub(super) const BLOCK_MAGIC: [u8; 4] = *b"hkBL";
 
 /// What a block's items are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,7 +123,7 @@ impl BlockHeader {
 }
 
 /// Eight bytes of the derived digest of a header.
-pub fn header_check(bytes: &[u8]) -> [u8; 8] {
+pub(super) fn header_check(bytes: &[u8]) -> [u8; 8] {
     let [a, b, c, d, e, f, g, h, ..] = Domain::Header.digest(bytes).0;
     [a, b, c, d, e, f, g, h]
 }

@@ -26,8 +26,11 @@ const KEEP_ALIVE: Duration = Duration::from_secs(2);
 const STREAM_WINDOW: u32 = 10 * 1024 * 1024;
 /// Bytes in flight on one connection, at most: 1 Gbit/s at 100 ms and a bundle.
 const CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
-/// Largest UDP payload that is tried (an Ethernet jumbo frame's).
-const MTU_MAX: u16 = 8952;
+/// The path's MTU is searched to within this many bytes: each probe is a
+/// whole datagram, and most syncs have little else to say.
+const MTU_STEP: u16 = 120;
+/// How long a closed connection may take to say so to the peer.
+const FAREWELL: Duration = Duration::from_millis(20);
 /// How long a handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
@@ -106,7 +109,7 @@ impl LinkStats {
 fn transport() -> TransportConfig {
     let mut transport = TransportConfig::default();
     let mut discovery = quinn::MtuDiscoveryConfig::default();
-    discovery.upper_bound(MTU_MAX);
+    discovery.minimum_change(MTU_STEP);
     transport
         .max_concurrent_bidi_streams(VarInt::from_u32(STREAMS_MAX))
         .max_concurrent_uni_streams(VarInt::from_u32(0))
@@ -175,6 +178,14 @@ pub async fn connect(
         .map_err(|_| failed(format!("no answer within {} s", HANDSHAKE.as_secs())))?
         .map_err(|error| failed(explained(&error)))?;
     Ok((endpoint, connection))
+}
+
+/// Closes a connection that this side opened.
+pub async fn close(endpoint: &Endpoint, connection: &Connection) {
+    connection.close(0_u32.into(), b"done");
+    // Waiting until the endpoint is idle means waiting for a lost farewell to
+    // be sent again; the peer's idle time covers that.
+    let _ = tokio::time::timeout(FAREWELL, endpoint.wait_idle()).await;
 }
 
 /// TLS alerts of a peer that does not know our key, in words.

@@ -37,7 +37,7 @@ pub(super) enum Proof {
     /// The source is behind the replica.
     Stale,
     /// There is something to fetch.
-    Proven(Proven),
+    Proven(Box<Proven>),
 }
 
 struct Answer {
@@ -66,7 +66,7 @@ pub(super) async fn prove(
             _ => {}
         }
         if let Some(proven) = check(catalogue, answer)? {
-            return Ok(Proof::Proven(proven));
+            return Ok(Proof::Proven(Box::new(proven)));
         }
         tracing::warn!("the changes do not add up to the signed root; asking for the whole list");
     }

@@ -119,7 +119,7 @@ pub async fn pull(
                 report.stale = true;
                 return Ok(report);
             }
-            Proof::Proven(proven) => proven,
+            Proof::Proven(proven) => *proven,
         };
         let round = Round {
             connection,

@@ -19,7 +19,9 @@ use crate::catalogue::{Catalogue, CatalogueError};
 use crate::config::{Config, Source};
 use crate::progress::Monitor;
 use crate::publish::{PublishError, PublishReport, PublishedMark, publish};
-use crate::transfer::{LinkError, LinkStats, PullError, PullReport, acknowledge, connect, pull};
+use crate::transfer::{
+    LinkError, LinkStats, PullError, PullReport, acknowledge, close, connect, pull,
+};
 
 /// Why a replica could not do its work.
 #[derive(Debug, thiserror::Error)]
@@ -178,8 +180,7 @@ impl Replica {
             self.acknowledge(&connection).await;
         }
         report.link = LinkStats::of(&connection);
-        connection.close(0_u32.into(), b"done");
-        endpoint.wait_idle().await;
+        close(&endpoint, &connection).await;
         report.pull = result.map_err(SourceError::from)?;
         report.publish = published.map_err(|error| SourceError::Stop(error.into()))?;
         self.describe(&mut report).map_err(SourceError::Stop)?;

@@ -1,0 +1,330 @@
+//! What the integration tests share: a center and a backup in a temporary
+//! folder, the real binary, and an independent look at folders that uses
+//! nothing of the library.
+
+#![allow(dead_code, reason = "each test binary uses its own part")]
+#![allow(unreachable_pub, reason = "a test binary has no outside")]
+#![allow(clippy::unwrap_used, reason = "a test that can not go on fails")]
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs;
+use std::net::UdpSocket;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// The sample storage of the test data, if it lies beside the project.
+pub fn samples() -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/testdata/ssmix2-samples");
+    path.is_dir().then_some(path)
+}
+
+/// What a command of the binary came to.
+#[derive(Debug)]
+pub struct Ran {
+    pub code: Option<i32>,
+    pub json: Value,
+    pub stderr: String,
+}
+
+impl Ran {
+    /// The report of a command that had to succeed.
+    #[track_caller]
+    pub fn ok(self) -> Value {
+        assert_eq!(self.code, Some(0), "{}\n{}", self.json, self.stderr);
+        self.json
+    }
+
+    /// The error's text, of a command that had to fail with `code`.
+    #[track_caller]
+    pub fn failed(self, code: i32) -> String {
+        assert_eq!(self.code, Some(code), "{}\n{}", self.json, self.stderr);
+        self.json["error"].as_str().unwrap_or_default().to_string()
+    }
+}
+
+/// Runs the binary with `--json`.
+pub fn hikae<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Ran {
+    let output = Command::new(env!("CARGO_BIN_EXE_hikae"))
+        .args(arguments)
+        .arg("--json")
+        .env_remove("HIKAE_HOME")
+        .output()
+        .unwrap();
+    Ran {
+        code: output.status.code(),
+        json: serde_json::from_slice(&output.stdout).unwrap_or(Value::Null),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// A UDP port that nobody listens on.
+pub fn free_port() -> u16 {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.local_addr().unwrap().port()
+}
+
+/// A process that is killed when it goes out of scope.
+pub struct Process(pub Child);
+
+impl Process {
+    /// SIGKILL, at once.
+    pub fn kill(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+
+    /// SIGTERM, and waits until it ended.
+    pub fn end(mut self) {
+        let pid = self.0.id().to_string();
+        let _ = Command::new("kill").args(["-TERM", &pid]).status();
+        let _ = self.0.wait();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A center and a backup that know each other.
+pub struct Site {
+    folder: tempfile::TempDir,
+    pub port: u16,
+    pub center_id: String,
+    pub backup_id: String,
+}
+
+impl Site {
+    /// A generated center with this many records.
+    pub fn generated(facilities: u64, patients: u64, records: u64) -> Site {
+        let site = Site::empty();
+        let [facilities, patients, records] =
+            [facilities, patients, records].map(|count| count.to_string());
+        let made = hikae([
+            "gen",
+            "--out",
+            site.text("storage").as_str(),
+            "--facilities",
+            &facilities,
+            "--patients",
+            &patients,
+            "--records",
+            &records,
+        ]);
+        made.ok();
+        site
+    }
+
+    /// A center whose storage is made by the test: `storage/volumes` and, if
+    /// the test makes it, `storage/index.db`.
+    pub fn empty() -> Site {
+        let folder = tempfile::tempdir().unwrap();
+        let text = |name: &str| folder.path().join(name).to_str().unwrap().to_string();
+        let id = |home: &str, role: &str| {
+            let made = hikae(["init", "--home", text(home).as_str(), "--role", role]).ok();
+            made["node_id"].as_str().unwrap().to_string()
+        };
+        let (center_id, backup_id) = (id("center", "center"), id("backup", "backup"));
+        let site = Site {
+            port: free_port(),
+            center_id,
+            backup_id,
+            folder,
+        };
+        site.configure(true);
+        site
+    }
+
+    /// Writes both configurations; without `index` the center has no INDEX DB.
+    pub fn configure(&self, index: bool) {
+        let (storage, port) = (self.text("storage"), self.port);
+        let index_db = match index {
+            true => format!("[index_db]\nurl = \"sqlite://{storage}/index.db\"\n"),
+            false => String::new(),
+        };
+        let center = format!(
+            "role = \"center\"\n[[listen]]\nlink = \"loopback\"\naddr = \"127.0.0.1:{port}\"\n{index_db}\
+             [volumes]\ndiscover = \"{storage}/volumes\"\n[[peer]]\nname = \"backup\"\nid = \"{}\"\n",
+            self.backup_id
+        );
+        let backup = format!(
+            "role = \"backup\"\ntree = \"{}\"\n[source]\nid = \"{}\"\n[[source.link]]\nname = \"loopback\"\n\
+             remote = \"127.0.0.1:{port}\"\n",
+            self.text("tree"),
+            self.center_id
+        );
+        fs::write(self.path("center/hikae.toml"), center).unwrap();
+        fs::write(self.path("backup/hikae.toml"), backup).unwrap();
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn text(&self, name: &str) -> String {
+        self.path(name).to_str().unwrap().to_string()
+    }
+
+    /// The center's volumes.
+    pub fn volumes(&self) -> PathBuf {
+        self.path("storage/volumes")
+    }
+
+    /// The backup's published tree.
+    pub fn tree(&self) -> PathBuf {
+        self.path("tree")
+    }
+
+    /// Runs a command at the center.
+    pub fn center(&self, arguments: &[&str]) -> Ran {
+        self.at("center", arguments)
+    }
+
+    /// Runs a command at the backup.
+    pub fn backup(&self, arguments: &[&str]) -> Ran {
+        self.at("backup", arguments)
+    }
+
+    fn at(&self, home: &str, arguments: &[&str]) -> Ran {
+        let home = self.text(home);
+        let all = arguments.iter().copied().chain(["--home", home.as_str()]);
+        hikae(all.collect::<Vec<_>>())
+    }
+
+    /// One day of changes; gives its report.
+    pub fn day(&self, changes: u64) -> Value {
+        let storage = self.text("storage");
+        hikae([
+            "gen",
+            "day",
+            "--out",
+            &storage,
+            "--changes",
+            &changes.to_string(),
+        ])
+        .ok()
+    }
+
+    /// Starts `serve` at the center; ready when this returns.
+    pub fn serve(&self) -> Process {
+        let process = self.spawn("center", &["serve"]);
+        let begun = Instant::now();
+        while UdpSocket::bind(("127.0.0.1", self.port)).is_ok() {
+            assert!(
+                begun.elapsed() < Duration::from_secs(60),
+                "the center did not listen"
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        process
+    }
+
+    /// Starts a command in the background.
+    pub fn spawn(&self, home: &str, arguments: &[&str]) -> Process {
+        let child = Command::new(env!("CARGO_BIN_EXE_hikae"))
+            .args(arguments)
+            .args(["--home", self.text(home).as_str()])
+            .env_remove("HIKAE_HOME")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Process(child)
+    }
+
+    /// The center's volumes and the backup's tree are the same.
+    #[track_caller]
+    pub fn assert_equal(&self) {
+        assert_same(&self.volumes(), &self.tree());
+    }
+}
+
+/// A file as an independent look sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    pub content: Vec<u8>,
+    pub mtime_ns: i128,
+}
+
+/// Every regular file below a folder, by path; special files and the tree's
+/// hidden folder are left out, as they are in a copy.
+pub fn look(root: &Path) -> BTreeMap<Vec<u8>, Seen> {
+    fn below(folder: &Path, path: &[u8], seen: &mut BTreeMap<Vec<u8>, Seen>) {
+        for item in fs::read_dir(folder).unwrap() {
+            let item = item.unwrap();
+            let name = item.file_name();
+            let path = match path.is_empty() {
+                true => name.as_bytes().to_vec(),
+                false => [path, b"/", name.as_bytes()].concat(),
+            };
+            let found = fs::symlink_metadata(item.path()).unwrap();
+            if found.is_dir() {
+                if path != b".hikae" {
+                    below(&item.path(), &path, seen);
+                }
+            } else if found.is_file() {
+                let mtime_ns =
+                    i128::from(found.mtime()) * 1_000_000_000 + i128::from(found.mtime_nsec());
+                let content = fs::read(item.path()).unwrap();
+                seen.insert(path, Seen { content, mtime_ns });
+            }
+        }
+    }
+    let mut seen = BTreeMap::new();
+    below(root, b"", &mut seen);
+    seen
+}
+
+/// What differs between two folders: names, contents, modification times.
+pub fn differences(one: &Path, two: &Path) -> Vec<String> {
+    let (one, two) = (look(one), look(two));
+    let name = |path: &Vec<u8>| String::from_utf8_lossy(path).into_owned();
+    let mut found = Vec::new();
+    for (path, seen) in &one {
+        match two.get(path) {
+            None => found.push(format!("only in the first: {}", name(path))),
+            Some(other) if other.content != seen.content => {
+                found.push(format!("content: {}", name(path)))
+            }
+            Some(other) if other.mtime_ns != seen.mtime_ns => {
+                found.push(format!("mtime: {}", name(path)))
+            }
+            Some(_) => {}
+        }
+    }
+    let only = two.keys().filter(|path| !one.contains_key(*path));
+    found.extend(only.map(|path| format!("only in the second: {}", name(path))));
+    found
+}
+
+/// Two folders have the same files, and at least one.
+#[track_caller]
+pub fn assert_same(one: &Path, two: &Path) {
+    let found = differences(one, two);
+    assert!(
+        found.is_empty(),
+        "{} differences: {:#?}",
+        found.len(),
+        &found[..found.len().min(10)]
+    );
+    assert!(!look(one).is_empty(), "nothing was compared");
+}
+
+/// Copies a folder with its modification times.
+pub fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    let status = Command::new("cp")
+        .arg("-a")
+        .arg(from.join("."))
+        .arg(to)
+        .status()
+        .unwrap();
+    assert!(status.success());
+}
