@@ -83,8 +83,8 @@ pub(super) fn picture(chance: &mut Chance, note: String) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::chance::Stream;
     use super::*;
-    use crate::r#gen::chance::Stream;
 
     #[test]
     fn the_cross_reference_table_points_at_objects() {

@@ -297,9 +297,8 @@ impl Ledger {
         INDEXES.into_iter().try_for_each(|sql| self.execute(sql))
     }
 
-    /// Closes the database in an orderly way, with the usual rollback journal from now on.
-    pub(super) fn finish(mut self) -> Result<(), GenError> {
-        self.execute("PRAGMA journal_mode = DELETE")?;
+    /// Closes the database in an orderly way.
+    pub(super) fn finish(self) -> Result<(), GenError> {
         self.runtime
             .block_on(self.connection.close())
             .map_err(Self::error(&self.path))

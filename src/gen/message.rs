@@ -9,6 +9,8 @@ use encoding_rs::ISO_2022_JP;
 
 /// Half-width katakana: the set that JIS X 0201 encodes in one byte.
 const HALF_WIDTH: std::ops::RangeInclusive<char> = '\u{FF61}'..='\u{FF9F}';
+/// What escape sequences begin with.
+const ESCAPE: u8 = 0x1B;
 /// Escape sequence into JIS X 0201 katakana, and back to ASCII.
 const TO_HALF_WIDTH: &[u8] = b"\x1b(I";
 const TO_ASCII: &[u8] = b"\x1b(B";
@@ -55,7 +57,7 @@ pub(super) fn encode(text: &str) -> Vec<u8> {
         let to = half
             .find(|c| !HALF_WIDTH.contains(&c))
             .unwrap_or(half.len());
-        out.extend_from_slice(TO_HALF_WIDTH);
+        push(TO_HALF_WIDTH, &mut out);
         out.extend(
             half[..to]
                 .chars()
@@ -68,10 +70,19 @@ pub(super) fn encode(text: &str) -> Vec<u8> {
     out
 }
 
+/// Appends encoded text. Two escape sequences in a row are an error to strict decoders (WHATWG), so
+/// the way back to ASCII is dropped where another set follows at once.
+fn push(bytes: &[u8], out: &mut Vec<u8>) {
+    if bytes.first() == Some(&ESCAPE) && out.ends_with(TO_ASCII) {
+        out.truncate(out.len() - TO_ASCII.len());
+    }
+    out.extend_from_slice(bytes);
+}
+
 fn encode_full(text: &str, out: &mut Vec<u8>) {
     let (bytes, _, unmappable) = ISO_2022_JP.encode(text);
     if !unmappable {
-        out.extend_from_slice(&bytes);
+        push(&bytes, out);
         return;
     }
     let known: String = text
@@ -84,7 +95,7 @@ fn encode_full(text: &str, out: &mut Vec<u8>) {
             }
         })
         .collect();
-    out.extend_from_slice(&ISO_2022_JP.encode(&known).0);
+    push(&ISO_2022_JP.encode(&known).0, out);
 }
 
 /// A segment under construction; fields are written in rising order, the rest stays empty.
@@ -132,13 +143,13 @@ mod tests {
     #[test]
     fn encoding_closes_every_run_and_keeps_half_width_kana() {
         let mut message = Message::new();
-        message.segment("NTE").at(1, "①能ﾆｮｳ").at(2, "𠮷");
+        message.segment("NTE").at(1, "①能ﾆｮｳ糖").at(2, "𠮷");
         let bytes = message.encode();
         assert_eq!(
             bytes,
-            b"NTE|\x1b$B-!G=\x1b(B\x1b(IF.3\x1b(B|\x1b$B\".\x1b(B\r"
+            b"NTE|\x1b$B-!G=\x1b(IF.3\x1b$BE|\x1b(B|\x1b$B\".\x1b(B\r"
         );
         let (text, _, errors) = ISO_2022_JP.decode(&bytes);
-        assert_eq!((text.as_ref(), errors), ("NTE|①能ﾆｮｳ|〓\r", false));
+        assert_eq!((text.as_ref(), errors), ("NTE|①能ﾆｮｳ糖|〓\r", false));
     }
 }

@@ -136,7 +136,7 @@ impl Person {
                 chance.between(200, 399),
                 chance.between(0, 9999)
             ),
-            work_phone: chance.percent(40.0).then(|| {
+            work_phone: chance.percent(25.0).then(|| {
                 format!(
                     "{area}-{:03}-{:04}",
                     chance.between(700, 799),

@@ -23,7 +23,7 @@ impl Page<'_> {
     /// The tests that are done of a panel: a run of it, all of a small one.
     fn tests(chance: &mut Chance, panel: &'static Panel) -> &'static [Test] {
         let tests = panel.tests;
-        let count = (3 + chance.below(8)).min(tests.len());
+        let count = (3 + chance.below(7)).min(tests.len());
         let from = chance.below(tests.len() - count + 1);
         &tests[from..from + count]
     }

@@ -331,6 +331,35 @@ fn check_message(content: &[u8], patient: &[u8], path: &str, seen: &mut BTreeSet
     }
 }
 
+/// Names of valid files and content folders that share a key with another.
+fn twins(tree: &Tree) -> Vec<BTreeSet<Vec<u8>>> {
+    let mut valid: BTreeMap<(String, RecordKey), BTreeSet<Vec<u8>>> = BTreeMap::new();
+    for path in tree
+        .iter()
+        .filter(|(_, content)| content.is_some())
+        .map(|(path, _)| path)
+    {
+        let Some((volume, patient, object)) = split(path) else {
+            continue;
+        };
+        if let Some((key, Flag::Valid)) = record_of(&object) {
+            let name = object
+                .split(|&b| b == b'/')
+                .take(3)
+                .collect::<Vec<_>>()
+                .join(&b'/');
+            valid
+                .entry((volume, key))
+                .or_default()
+                .insert([patient, name].concat());
+        }
+    }
+    valid
+        .into_values()
+        .filter(|names| names.len() > 1)
+        .collect()
+}
+
 #[test]
 fn days_keep_one_valid_file_per_key_and_rows_that_match() {
     let (folder, report) = center(2, 50, RECORDS, 1);
@@ -366,28 +395,7 @@ fn days_keep_one_valid_file_per_key_and_rows_that_match() {
             .all(|content| kept.contains(content))
     );
     let tree = walk(&folder);
-    let mut valid: BTreeMap<(String, RecordKey), BTreeSet<Vec<u8>>> = BTreeMap::new();
-    for path in tree
-        .iter()
-        .filter(|(_, content)| content.is_some())
-        .map(|(path, _)| path)
-    {
-        let Some((volume, patient, object)) = split(path) else {
-            continue;
-        };
-        if let Some((key, Flag::Valid)) = record_of(&object) {
-            let name = object
-                .split(|&b| b == b'/')
-                .take(3)
-                .collect::<Vec<_>>()
-                .join(&b'/');
-            valid
-                .entry((volume, key))
-                .or_default()
-                .insert([patient, name].concat());
-        }
-    }
-    let twins: Vec<_> = valid.values().filter(|names| names.len() > 1).collect();
+    let twins = twins(&tree);
     assert_eq!(twins.len(), 1, "only the planted twin: {twins:?}");
     let (on_disk, rows) = (named(&tree), rows(&folder));
     let spoken: BTreeSet<String> = rows.iter().map(|(path, _)| path.clone()).collect();
