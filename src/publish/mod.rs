@@ -156,6 +156,11 @@ pub fn publish(
 /// Leaves that changed after the published commit. After a rebuild the index
 /// lists every leaf.
 fn unpublished(catalogue: &Catalogue, published: u64) -> Result<Vec<LeafKey>, CatalogueError> {
+    if published == 0 {
+        // A tree that was never published to, or whose mark was removed.
+        let all = catalogue.view().leaves_below(&[])?;
+        return Ok(all.into_iter().map(|(key, _)| key).collect());
+    }
     let mut keys = Vec::new();
     let mut shown = Vec::new();
     for key in catalogue.unpublished()? {

@@ -87,6 +87,8 @@ pub(super) struct Taken {
     pub referenced: u64,
     /// Files whose content came along.
     pub received: u64,
+    /// Bytes of those.
+    pub bytes: u64,
 }
 
 impl Incoming {
@@ -254,6 +256,7 @@ pub(super) fn take(
             match entry.content {
                 ContentForm::Inline(index) => {
                     taken.received += 1;
+                    taken.bytes += entry.entry.size;
                     if let Some(place) = stored.get(&index) {
                         leaf.stored(entry.entry.digest, *place);
                     }

@@ -28,7 +28,7 @@ const STREAM_WINDOW: u32 = 10 * 1024 * 1024;
 const CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
 /// The path's MTU is searched to within this many bytes: each probe is a
 /// whole datagram, and most syncs have little else to say.
-const MTU_STEP: u16 = 120;
+const MTU_STEP: u16 = 200;
 /// How long a closed connection may take to say so to the peer.
 const FAREWELL: Duration = Duration::from_millis(20);
 /// How long a handshake may take.

@@ -276,10 +276,8 @@ impl Round<'_> {
                 let keys: Vec<_> = waiting.iter().map(|leaf| &leaf.wanted.key).collect();
                 let bundle = Bundle::decode(&answer, &keys)?;
                 let mut taken = take(&catalogue, bundle, waiting)?;
-                let ready = std::mem::take(&mut taken.ready);
-                let bytes = ready.iter().map(LeafRecord::newest_bytes).sum::<u64>();
-                catalogue.stage(ready)?;
-                Ok((taken, bytes))
+                catalogue.stage(std::mem::take(&mut taken.ready))?;
+                Ok(taken)
             })
             .await?;
             waiting = self.go_on(taken, &mut done).await?;
@@ -290,15 +288,11 @@ impl Round<'_> {
 
     /// Counts what a bundle brought, fetches the contents that it lacked, and
     /// says what is still to be asked for.
-    async fn go_on(
-        &self,
-        (taken, bytes): (Taken, u64),
-        done: &mut Done,
-    ) -> Result<Vec<Incoming>, PullError> {
+    async fn go_on(&self, taken: Taken, done: &mut Done) -> Result<Vec<Incoming>, PullError> {
         done.moved += taken.moved;
         done.received += taken.received;
         done.referenced += taken.referenced;
-        done.bytes += bytes;
+        done.bytes += taken.bytes;
         for leaf in taken.lacking {
             self.lacking(leaf, done).await?;
         }

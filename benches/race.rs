@@ -1,0 +1,380 @@
+//! hikae and rsync side by side on loopback: a first copy, nothing changed,
+//! a day. One command: `cargo bench --bench race`.
+//!
+//! Both sides are daemons on this machine; every run of a first copy goes to
+//! a new folder, and the order of the rivals alternates. Medians with the
+//! smallest and the largest run; ratios are of medians of the same run of
+//! this program. `HIKAE_RACE_RECORDS` (default 200,000), `HIKAE_RACE_RUNS`
+//! (default 5), `HIKAE_RACE_CHANGES` (default 10,000) set the size. As root
+//! the source's files are read cold for the first copy (page cache dropped);
+//! else warm, and the table says so.
+
+use std::fs;
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+
+/// Directories of a day that are copied one by one by rsync, to extrapolate.
+const DIRECTORIES_SAMPLED: usize = 40;
+
+fn main() -> Result<()> {
+    if Command::new("rsync").arg("--version").output().is_err() {
+        bail!("rsync is not installed (Debian: apt-get install rsync)");
+    }
+    let number = |name: &str, default: u64| match std::env::var(name) {
+        Ok(text) => text.parse().with_context(|| format!("{name}={text}")),
+        Err(_) => Ok(default),
+    };
+    let (records, runs) = (number("HIKAE_RACE_RECORDS", 200_000)?, number("HIKAE_RACE_RUNS", 5)?);
+    let changes = number("HIKAE_RACE_CHANGES", 10_000)?;
+    let folder = tempfile::Builder::new().prefix("hikae-race-").tempdir()?;
+    let race = Race::new(folder.path(), records)?;
+    let mut table = Table::default();
+    race.first_copies(runs, &mut table)?;
+    race.nothing_changed(runs, &mut table)?;
+    race.days(runs, changes, &mut table)?;
+    print!("{}", table.text(&race, changes));
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("race.json");
+    fs::write(&path, serde_json::to_vec_pretty(&table.json())?)?;
+    println!("\nevery run: {}", path.display());
+    Ok(())
+}
+
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+struct Race {
+    folder: PathBuf,
+    files: u64,
+    bytes: u64,
+    cold: bool,
+}
+
+impl Race {
+    fn new(folder: &Path, records: u64) -> Result<Race> {
+        let race = Race {
+            folder: folder.to_path_buf(),
+            files: 0,
+            bytes: 0,
+            cold: drop_caches(),
+        };
+        let patients = (records / 12).max(1).to_string();
+        eprintln!("making a storage of {records} records ...");
+        let storage = race.text("storage");
+        let made = race.hikae(&[
+            "gen", "--out", &storage, "--facilities", "5", "--patients", &patients, "--records", &records.to_string(),
+        ])?;
+        Ok(Race {
+            files: made["files"].as_u64().unwrap_or(0),
+            bytes: made["bytes"].as_u64().unwrap_or(0),
+            ..race
+        })
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.folder.join(name).display().to_string()
+    }
+
+    fn hikae(&self, arguments: &[&str]) -> Result<Value> {
+        let output = Command::new(env!("CARGO_BIN_EXE_hikae"))
+            .args(arguments)
+            .arg("--json")
+            .env("HIKAE_LOG", "warn,sled=error")
+            .stderr(Stdio::inherit())
+            .output()?;
+        ensure!(output.status.success(), "hikae {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stdout));
+        Ok(serde_json::from_slice(&output.stdout)?)
+    }
+
+    /// A center and a backup, new; gives the UDP port.
+    fn site(&self, name: &str) -> Result<u16> {
+        let (center, backup) = (self.text(&format!("{name}-center")), self.text(&format!("{name}-backup")));
+        let id = |home: &str, role: &str| -> Result<String> {
+            let made = self.hikae(&["init", "--home", home, "--role", role])?;
+            Ok(made["node_id"].as_str().unwrap_or_default().to_string())
+        };
+        let (center_id, backup_id) = (id(&center, "center")?, id(&backup, "backup")?);
+        let port = UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port();
+        let storage = self.text("storage");
+        fs::write(
+            format!("{center}/hikae.toml"),
+            format!(
+                "role = \"center\"\n[[listen]]\nlink = \"lo\"\naddr = \"127.0.0.1:{port}\"\n[index_db]\n\
+                 url = \"sqlite://{storage}/index.db\"\n[volumes]\ndiscover = \"{storage}/volumes\"\n\
+                 [[peer]]\nname = \"backup\"\nid = \"{backup_id}\"\n"
+            ),
+        )?;
+        fs::write(
+            format!("{backup}/hikae.toml"),
+            format!(
+                "role = \"backup\"\ntree = \"{}\"\n[source]\nid = \"{center_id}\"\n[[source.link]]\nname = \"lo\"\n\
+                 remote = \"127.0.0.1:{port}\"\n",
+                self.text(&format!("{name}-tree"))
+            ),
+        )?;
+        Ok(port)
+    }
+
+    fn serve(&self, name: &str, port: u16) -> Result<Killed> {
+        let child = Command::new(env!("CARGO_BIN_EXE_hikae"))
+            .args(["serve", "--home", &self.text(&format!("{name}-center"))])
+            .env("HIKAE_LOG", "warn,sled=error")
+            .stderr(Stdio::null())
+            .spawn()?;
+        let begun = Instant::now();
+        while UdpSocket::bind(("127.0.0.1", port)).is_ok() {
+            ensure!(begun.elapsed() < Duration::from_secs(60), "the center does not listen");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(Killed(child))
+    }
+
+    fn sync(&self, name: &str) -> Result<Value> {
+        let report = self.hikae(&["sync", "--home", &self.text(&format!("{name}-backup"))])?;
+        ensure!(report["roots_equal"] == true, "the roots differ");
+        Ok(report)
+    }
+
+    fn rsync_daemon(&self) -> Result<(Killed, u16)> {
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let config = self.folder.join("rsyncd.conf");
+        let user = match rustix::process::geteuid().is_root() {
+            true => "uid = root\ngid = root\n",
+            false => "",
+        };
+        fs::write(
+            &config,
+            format!("use chroot = no\n{user}[volumes]\npath = {}/volumes\nread only = yes\n", self.text("storage")),
+        )?;
+        let child = Command::new("rsync")
+            .args(["--daemon", "--no-detach", "--address=127.0.0.1", &format!("--port={port}")])
+            .arg(format!("--config={}", config.display()))
+            .stderr(Stdio::null())
+            .spawn()?;
+        let daemon = Killed(child);
+        let begun = Instant::now();
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            ensure!(begun.elapsed() < Duration::from_secs(10), "rsync does not listen");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok((daemon, port))
+    }
+
+    /// One rsync from the daemon; seconds and bytes on the wire.
+    fn rsync(&self, port: u16, options: &[&str], to: &str) -> Result<Run> {
+        fs::create_dir_all(to)?;
+        let begun = Instant::now();
+        let output = Command::new("rsync")
+            .args(["-a", "--stats"])
+            .args(options)
+            .arg(format!("rsync://127.0.0.1:{port}/volumes/"))
+            .arg(format!("{to}/"))
+            .output()?;
+        let seconds = begun.elapsed().as_secs_f64();
+        ensure!(output.status.success(), "rsync: {}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let bytes = |name: &str| -> u64 {
+            let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_default();
+            line.chars().filter(char::is_ascii_digit).collect::<String>().parse().unwrap_or(0)
+        };
+        Ok(Run {
+            seconds,
+            wire: bytes("Total bytes sent") + bytes("Total bytes received"),
+        })
+    }
+
+    fn first_copies(&self, runs: u64, table: &mut Table) -> Result<()> {
+        let (_daemon, port) = self.rsync_daemon()?;
+        for run in 0..runs {
+            for rival in order(run, 2) {
+                drop_caches();
+                eprintln!("first copy, run {} of {runs}: {}", run + 1, ["hikae", "rsync -a"][rival]);
+                if rival == 0 {
+                    let name = format!("first{run}");
+                    let udp = self.site(&name)?;
+                    let begun = Instant::now();
+                    self.hikae(&["scan", "--home", &self.text(&format!("{name}-center"))])?;
+                    let _center = self.serve(&name, udp)?;
+                    let report = self.sync(&name)?;
+                    table.add("first copy", "hikae: scan, pull, tree", begun.elapsed().as_secs_f64(), wire(&report));
+                    let tree = report["publish"]["seconds"].as_f64().unwrap_or(0.0);
+                    let segments = begun.elapsed().as_secs_f64() - tree;
+                    table.add("first copy", "hikae: scan, pull (segments only)", segments, wire(&report));
+                } else {
+                    let done = self.rsync(port, &[], &self.text(&format!("rsync{run}")))?;
+                    table.add("first copy", "rsync -a", done.seconds, done.wire);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn nothing_changed(&self, runs: u64, table: &mut Table) -> Result<()> {
+        let (_daemon, port) = self.rsync_daemon()?;
+        let udp = self.port_of("first0")?;
+        let _center = self.serve("first0", udp)?;
+        std::thread::sleep(Duration::from_secs(3));
+        self.sync("first0")?;
+        for run in 0..runs {
+            for rival in order(run, 2) {
+                if rival == 0 {
+                    let begun = Instant::now();
+                    let report = self.sync("first0")?;
+                    table.add("nothing changed", "hikae", begun.elapsed().as_secs_f64(), wire(&report));
+                } else {
+                    let done = self.rsync(port, &["--delete"], &self.text("rsync0"))?;
+                    table.add("nothing changed", "rsync -a --delete", done.seconds, done.wire);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn days(&self, runs: u64, changes: u64, table: &mut Table) -> Result<()> {
+        let (_daemon, port) = self.rsync_daemon()?;
+        let udp = self.port_of("first0")?;
+        let _center = self.serve("first0", udp)?;
+        for run in 0..runs {
+            eprintln!("a day, run {} of {runs}", run + 1);
+            let storage = self.text("storage");
+            self.hikae(&["gen", "day", "--out", &storage, "--changes", &changes.to_string()])?;
+            let directories = self.day_directories()?;
+            let list = self.folder.join("directories");
+            fs::write(&list, directories.join("\n"))?;
+            for rival in order(run, 2) {
+                if rival == 0 {
+                    let begun = Instant::now();
+                    let report = self.sync("first0")?;
+                    ensure!(report["pull"]["changed"] == true, "the day did not arrive");
+                    table.add("a day", "hikae", begun.elapsed().as_secs_f64(), wire(&report));
+                } else {
+                    // One by one first: these directories are then done for
+                    // the run that follows, which is in rsync's favour.
+                    let begun = Instant::now();
+                    let step = (directories.len() / DIRECTORIES_SAMPLED).max(1);
+                    let sampled: Vec<&String> = directories.iter().step_by(step).collect();
+                    for directory in &sampled {
+                        let one = self.folder.join("one");
+                        fs::write(&one, directory)?;
+                        let from = format!("--files-from={}", one.display());
+                        self.rsync(port, &["-r", "--delete", &from], &self.text("rsync0"))?;
+                    }
+                    let each = begun.elapsed().as_secs_f64() / sampled.len() as f64;
+                    table.add("a day", "rsync for each directory (extrapolated)", each * directories.len() as f64, 0);
+                    let from = format!("--files-from={}", list.display());
+                    let done = self.rsync(port, &["-r", "--delete", &from], &self.text("rsync0"))?;
+                    table.add("a day", "rsync -r --delete --files-from", done.seconds, done.wire);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn port_of(&self, name: &str) -> Result<u16> {
+        let text = fs::read_to_string(self.text(&format!("{name}-center/hikae.toml")))?;
+        let at = text.find("127.0.0.1:").context("no port")? + "127.0.0.1:".len();
+        let digits: String = text[at..].chars().take_while(char::is_ascii_digit).collect();
+        Ok(digits.parse()?)
+    }
+
+    /// The directories that the INDEX DB names for the newest day.
+    fn day_directories(&self) -> Result<Vec<String>> {
+        let query = "SELECT DISTINCT trim(FacilityID)||'/'||trim(VolumeLabel)||'/'||replace(OutRelDirectory,'\\','/') \
+                     FROM SSMIXIDX WHERE UpdateDatetime < '2049-01-01 00:00:00.000' AND date(UpdateDatetime) = \
+                     (SELECT max(date(UpdateDatetime)) FROM SSMIXIDX WHERE UpdateDatetime < '2049-01-01 00:00:00.000')";
+        let output = Command::new("sqlite3").arg(self.text("storage/index.db")).arg(query).output()?;
+        ensure!(output.status.success(), "sqlite3: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_string).collect())
+    }
+}
+
+/// The rivals in alternating order.
+fn order(run: u64, rivals: usize) -> Vec<usize> {
+    match run % 2 {
+        0 => (0..rivals).collect(),
+        _ => (0..rivals).rev().collect(),
+    }
+}
+
+fn wire(report: &Value) -> u64 {
+    let bytes = |name: &str| report["link"][name].as_u64().unwrap_or(0);
+    bytes("bytes_sent") + bytes("bytes_received")
+}
+
+/// Drops the page cache; says whether it could.
+fn drop_caches() -> bool {
+    rustix::fs::sync();
+    fs::write("/proc/sys/vm/drop_caches", "3").is_ok()
+}
+
+struct Run {
+    seconds: f64,
+    wire: u64,
+}
+
+#[derive(Default)]
+struct Table {
+    cells: Vec<(&'static str, &'static str, Vec<Run>)>,
+}
+
+impl Table {
+    fn add(&mut self, work: &'static str, who: &'static str, seconds: f64, wire: u64) {
+        let run = Run { seconds, wire };
+        match self.cells.iter_mut().find(|cell| (cell.0, cell.1) == (work, who)) {
+            Some(cell) => cell.2.push(run),
+            None => self.cells.push((work, who, vec![run])),
+        }
+    }
+
+    fn median(runs: &[Run]) -> f64 {
+        let mut seconds: Vec<f64> = runs.iter().map(|run| run.seconds).collect();
+        seconds.sort_by(f64::total_cmp);
+        seconds.get(seconds.len() / 2).copied().unwrap_or(0.0)
+    }
+
+    fn text(&self, race: &Race, changes: u64) -> String {
+        let temperature = if race.cold { "cold" } else { "warm" };
+        let mut out = format!(
+            "\n{} files, {:.0} MB; first copy from a {temperature} source, the rest warm; a day is {changes} changes\n\n\
+             | work | who | median s | min-max s | on the wire | of the first |\n|---|---|---|---|---|---|\n",
+            race.files,
+            race.bytes as f64 / 1e6
+        );
+        for (work, who, runs) in &self.cells {
+            let first = self.cells.iter().find(|cell| cell.0 == *work).map_or(0.0, |cell| Table::median(&cell.2));
+            let seconds = runs.iter().map(|run| run.seconds);
+            let (min, max) = seconds.fold((f64::MAX, 0.0_f64), |(min, max), at| (min.min(at), max.max(at)));
+            let wire = match runs.iter().map(|run| run.wire).max() {
+                Some(0) | None => "-".into(),
+                Some(bytes) => format!("{:.3} MB", bytes as f64 / 1e6),
+            };
+            let median = Table::median(runs);
+            out += &format!(
+                "| {work} | {who} | {median:.2} | {min:.2}-{max:.2} | {wire} | {:.2} x |\n",
+                median / first
+            );
+        }
+        out
+    }
+
+    fn json(&self) -> Value {
+        let cells = self.cells.iter().map(|(work, who, runs)| {
+            let runs: Vec<Value> = runs
+                .iter()
+                .map(|run| serde_json::json!({ "seconds": run.seconds, "wire_bytes": run.wire }))
+                .collect();
+            serde_json::json!({ "work": work, "who": who, "runs": runs })
+        });
+        Value::Array(cells.collect())
+    }
+}
