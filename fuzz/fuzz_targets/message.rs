@@ -1,0 +1,29 @@
+//! Any bytes as any message: an error or a value, never a panic; a value's
+//! encoding decodes to the same value.
+#![no_main]
+
+use hikae_protocol::message::*;
+use libfuzzer_sys::fuzz_target;
+
+fn check<T: serde::Serialize + serde::de::DeserializeOwned + PartialEq + std::fmt::Debug>(bytes: &[u8]) {
+    if let Ok(value) = decode::<T>(bytes) {
+        let again = postcard::to_stdvec(&value).expect("a decoded value encodes");
+        assert_eq!(decode::<T>(&again).as_ref(), Ok(&value));
+    }
+}
+
+fuzz_target!(|data: &[u8]| {
+    let Some((kind, bytes)) = data.split_first() else { return };
+    match kind % 10 {
+        0 => check::<Pull>(bytes),
+        1 => check::<Offer>(bytes),
+        2 => check::<LeafProof>(bytes),
+        3 => check::<ProofEnd>(bytes),
+        4 => check::<Fetch>(bytes),
+        5 => check::<LeafDelta>(bytes),
+        6 => check::<Contents>(bytes),
+        7 => check::<Acknowledge>(bytes),
+        8 => check::<Refused>(bytes),
+        _ => check::<hikae_protocol::snapshot::Snapshot>(bytes),
+    }
+});
