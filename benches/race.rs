@@ -29,7 +29,10 @@ fn main() -> Result<()> {
         Ok(text) => text.parse().with_context(|| format!("{name}={text}")),
         Err(_) => Ok(default),
     };
-    let (records, runs) = (number("HIKAE_RACE_RECORDS", 200_000)?, number("HIKAE_RACE_RUNS", 5)?);
+    let (records, runs) = (
+        number("HIKAE_RACE_RECORDS", 200_000)?,
+        number("HIKAE_RACE_RUNS", 5)?,
+    );
     let changes = number("HIKAE_RACE_CHANGES", 10_000)?;
     let folder = tempfile::Builder::new().prefix("hikae-race-").tempdir()?;
     let race = Race::new(folder.path(), records)?;
@@ -72,7 +75,15 @@ impl Race {
         eprintln!("making a storage of {records} records ...");
         let storage = race.text("storage");
         let made = race.hikae(&[
-            "gen", "--out", &storage, "--facilities", "5", "--patients", &patients, "--records", &records.to_string(),
+            "gen",
+            "--out",
+            &storage,
+            "--facilities",
+            "5",
+            "--patients",
+            &patients,
+            "--records",
+            &records.to_string(),
         ])?;
         Ok(Race {
             files: made["files"].as_u64().unwrap_or(0),
@@ -92,13 +103,21 @@ impl Race {
             .env("HIKAE_LOG", "warn,sled=error")
             .stderr(Stdio::inherit())
             .output()?;
-        ensure!(output.status.success(), "hikae {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stdout));
+        ensure!(
+            output.status.success(),
+            "hikae {}: {}",
+            arguments.join(" "),
+            String::from_utf8_lossy(&output.stdout)
+        );
         Ok(serde_json::from_slice(&output.stdout)?)
     }
 
     /// A center and a backup, new; gives the UDP port.
     fn site(&self, name: &str) -> Result<u16> {
-        let (center, backup) = (self.text(&format!("{name}-center")), self.text(&format!("{name}-backup")));
+        let (center, backup) = (
+            self.text(&format!("{name}-center")),
+            self.text(&format!("{name}-backup")),
+        );
         let id = |home: &str, role: &str| -> Result<String> {
             let made = self.hikae(&["init", "--home", home, "--role", role])?;
             Ok(made["node_id"].as_str().unwrap_or_default().to_string())
@@ -133,7 +152,10 @@ impl Race {
             .spawn()?;
         let begun = Instant::now();
         while UdpSocket::bind(("127.0.0.1", port)).is_ok() {
-            ensure!(begun.elapsed() < Duration::from_secs(60), "the center does not listen");
+            ensure!(
+                begun.elapsed() < Duration::from_secs(60),
+                "the center does not listen"
+            );
             std::thread::sleep(Duration::from_millis(5));
         }
         Ok(Killed(child))
@@ -154,17 +176,28 @@ impl Race {
         };
         fs::write(
             &config,
-            format!("use chroot = no\n{user}[volumes]\npath = {}/volumes\nread only = yes\n", self.text("storage")),
+            format!(
+                "use chroot = no\n{user}[volumes]\npath = {}/volumes\nread only = yes\n",
+                self.text("storage")
+            ),
         )?;
         let child = Command::new("rsync")
-            .args(["--daemon", "--no-detach", "--address=127.0.0.1", &format!("--port={port}")])
+            .args([
+                "--daemon",
+                "--no-detach",
+                "--address=127.0.0.1",
+                &format!("--port={port}"),
+            ])
             .arg(format!("--config={}", config.display()))
             .stderr(Stdio::null())
             .spawn()?;
         let daemon = Killed(child);
         let begun = Instant::now();
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            ensure!(begun.elapsed() < Duration::from_secs(10), "rsync does not listen");
+            ensure!(
+                begun.elapsed() < Duration::from_secs(10),
+                "rsync does not listen"
+            );
             std::thread::sleep(Duration::from_millis(5));
         }
         Ok((daemon, port))
@@ -181,11 +214,22 @@ impl Race {
             .arg(format!("{to}/"))
             .output()?;
         let seconds = begun.elapsed().as_secs_f64();
-        ensure!(output.status.success(), "rsync: {}", String::from_utf8_lossy(&output.stderr));
+        ensure!(
+            output.status.success(),
+            "rsync: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let bytes = |name: &str| -> u64 {
-            let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_default();
-            line.chars().filter(char::is_ascii_digit).collect::<String>().parse().unwrap_or(0)
+            let line = text
+                .lines()
+                .find(|line| line.starts_with(name))
+                .unwrap_or_default();
+            line.chars()
+                .filter(char::is_ascii_digit)
+                .collect::<String>()
+                .parse()
+                .unwrap_or(0)
         };
         Ok(Run {
             seconds,
@@ -198,7 +242,11 @@ impl Race {
         for run in 0..runs {
             for rival in order(run, 2) {
                 drop_caches();
-                eprintln!("first copy, run {} of {runs}: {}", run + 1, ["hikae", "rsync -a"][rival]);
+                eprintln!(
+                    "first copy, run {} of {runs}: {}",
+                    run + 1,
+                    ["hikae", "rsync -a"][rival]
+                );
                 if rival == 0 {
                     let name = format!("first{run}");
                     let udp = self.site(&name)?;
@@ -206,10 +254,20 @@ impl Race {
                     self.hikae(&["scan", "--home", &self.text(&format!("{name}-center"))])?;
                     let _center = self.serve(&name, udp)?;
                     let report = self.sync(&name)?;
-                    table.add("first copy", "hikae: scan, pull, tree", begun.elapsed().as_secs_f64(), wire(&report));
+                    table.add(
+                        "first copy",
+                        "hikae: scan, pull, tree",
+                        begun.elapsed().as_secs_f64(),
+                        wire(&report),
+                    );
                     let tree = report["publish"]["seconds"].as_f64().unwrap_or(0.0);
                     let segments = begun.elapsed().as_secs_f64() - tree;
-                    table.add("first copy", "hikae: scan, pull (segments only)", segments, wire(&report));
+                    table.add(
+                        "first copy",
+                        "hikae: scan, pull (segments only)",
+                        segments,
+                        wire(&report),
+                    );
                 } else {
                     let done = self.rsync(port, &[], &self.text(&format!("rsync{run}")))?;
                     table.add("first copy", "rsync -a", done.seconds, done.wire);
@@ -230,10 +288,20 @@ impl Race {
                 if rival == 0 {
                     let begun = Instant::now();
                     let report = self.sync("first0")?;
-                    table.add("nothing changed", "hikae", begun.elapsed().as_secs_f64(), wire(&report));
+                    table.add(
+                        "nothing changed",
+                        "hikae",
+                        begun.elapsed().as_secs_f64(),
+                        wire(&report),
+                    );
                 } else {
                     let done = self.rsync(port, &["--delete"], &self.text("rsync0"))?;
-                    table.add("nothing changed", "rsync -a --delete", done.seconds, done.wire);
+                    table.add(
+                        "nothing changed",
+                        "rsync -a --delete",
+                        done.seconds,
+                        done.wire,
+                    );
                 }
             }
         }
@@ -247,16 +315,30 @@ impl Race {
         for run in 0..runs {
             eprintln!("a day, run {} of {runs}", run + 1);
             let storage = self.text("storage");
-            self.hikae(&["gen", "day", "--out", &storage, "--changes", &changes.to_string()])?;
+            self.hikae(&[
+                "gen",
+                "day",
+                "--out",
+                &storage,
+                "--changes",
+                &changes.to_string(),
+            ])?;
             let directories = self.day_directories()?;
             let list = self.folder.join("directories");
             fs::write(&list, directories.join("\n"))?;
+            // What the gateway wrote is on the disk before anybody is timed.
+            rustix::fs::sync();
             for rival in order(run, 2) {
                 if rival == 0 {
                     let begun = Instant::now();
                     let report = self.sync("first0")?;
                     ensure!(report["pull"]["changed"] == true, "the day did not arrive");
-                    table.add("a day", "hikae", begun.elapsed().as_secs_f64(), wire(&report));
+                    table.add(
+                        "a day",
+                        "hikae",
+                        begun.elapsed().as_secs_f64(),
+                        wire(&report),
+                    );
                 } else {
                     // One by one first: these directories are then done for
                     // the run that follows, which is in rsync's favour.
@@ -270,10 +352,21 @@ impl Race {
                         self.rsync(port, &["-r", "--delete", &from], &self.text("rsync0"))?;
                     }
                     let each = begun.elapsed().as_secs_f64() / sampled.len() as f64;
-                    table.add("a day", "rsync for each directory (extrapolated)", each * directories.len() as f64, 0);
+                    table.add(
+                        "a day",
+                        "rsync for each directory (extrapolated)",
+                        each * directories.len() as f64,
+                        0,
+                    );
                     let from = format!("--files-from={}", list.display());
-                    let done = self.rsync(port, &["-r", "--delete", &from], &self.text("rsync0"))?;
-                    table.add("a day", "rsync -r --delete --files-from", done.seconds, done.wire);
+                    let done =
+                        self.rsync(port, &["-r", "--delete", &from], &self.text("rsync0"))?;
+                    table.add(
+                        "a day",
+                        "rsync -r --delete --files-from",
+                        done.seconds,
+                        done.wire,
+                    );
                 }
             }
         }
@@ -283,7 +376,10 @@ impl Race {
     fn port_of(&self, name: &str) -> Result<u16> {
         let text = fs::read_to_string(self.text(&format!("{name}-center/hikae.toml")))?;
         let at = text.find("127.0.0.1:").context("no port")? + "127.0.0.1:".len();
-        let digits: String = text[at..].chars().take_while(char::is_ascii_digit).collect();
+        let digits: String = text[at..]
+            .chars()
+            .take_while(char::is_ascii_digit)
+            .collect();
         Ok(digits.parse()?)
     }
 
@@ -292,9 +388,19 @@ impl Race {
         let query = "SELECT DISTINCT trim(FacilityID)||'/'||trim(VolumeLabel)||'/'||replace(OutRelDirectory,'\\','/') \
                      FROM SSMIXIDX WHERE UpdateDatetime < '2049-01-01 00:00:00.000' AND date(UpdateDatetime) = \
                      (SELECT max(date(UpdateDatetime)) FROM SSMIXIDX WHERE UpdateDatetime < '2049-01-01 00:00:00.000')";
-        let output = Command::new("sqlite3").arg(self.text("storage/index.db")).arg(query).output()?;
-        ensure!(output.status.success(), "sqlite3: {}", String::from_utf8_lossy(&output.stderr));
-        Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_string).collect())
+        let output = Command::new("sqlite3")
+            .arg(self.text("storage/index.db"))
+            .arg(query)
+            .output()?;
+        ensure!(
+            output.status.success(),
+            "sqlite3: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(String::from_utf8_lossy(&output.stdout)
+            .lines()
+            .map(str::to_string)
+            .collect())
     }
 }
 
@@ -330,7 +436,11 @@ struct Table {
 impl Table {
     fn add(&mut self, work: &'static str, who: &'static str, seconds: f64, wire: u64) {
         let run = Run { seconds, wire };
-        match self.cells.iter_mut().find(|cell| (cell.0, cell.1) == (work, who)) {
+        match self
+            .cells
+            .iter_mut()
+            .find(|cell| (cell.0, cell.1) == (work, who))
+        {
             Some(cell) => cell.2.push(run),
             None => self.cells.push((work, who, vec![run])),
         }
@@ -351,9 +461,15 @@ impl Table {
             race.bytes as f64 / 1e6
         );
         for (work, who, runs) in &self.cells {
-            let first = self.cells.iter().find(|cell| cell.0 == *work).map_or(0.0, |cell| Table::median(&cell.2));
+            let first = self
+                .cells
+                .iter()
+                .find(|cell| cell.0 == *work)
+                .map_or(0.0, |cell| Table::median(&cell.2));
             let seconds = runs.iter().map(|run| run.seconds);
-            let (min, max) = seconds.fold((f64::MAX, 0.0_f64), |(min, max), at| (min.min(at), max.max(at)));
+            let (min, max) = seconds.fold((f64::MAX, 0.0_f64), |(min, max), at| {
+                (min.min(at), max.max(at))
+            });
             let wire = match runs.iter().map(|run| run.wire).max() {
                 Some(0) | None => "-".into(),
                 Some(bytes) => format!("{:.3} MB", bytes as f64 / 1e6),

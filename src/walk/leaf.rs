@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use hikae_protocol::entry::Entry;
-use hikae_protocol::objectpath::{LEAF_DEPTH_MAX, LeafKey, ObjectPath};
+use hikae_protocol::objectpath::{LEAF_DEPTH_MAX, LeafKey, ObjectPath, split_last};
 
 use super::content::{Content, ReadError, read_content};
 use super::{LeftOut, LeftOutReason};
@@ -56,9 +56,9 @@ pub struct LeafLook {
     pub restated: Vec<FileRecord>,
     /// What can't be copied, and why.
     pub left_out: Vec<LeftOut>,
-    /// The leaf's directory must be looked at again: a file was changing,
-    /// vanished, or was changed just before.
-    pub again: bool,
+    /// Directories (relative to the leaf) that must be looked at again: a file
+    /// in them was changing, vanished, or was changed just before.
+    pub again: BTreeSet<Vec<u8>>,
     /// What it cost.
     pub counts: Counts,
 }
@@ -72,7 +72,7 @@ impl LeafLook {
             added: vec![],
             restated: vec![],
             left_out: vec![],
-            again: false,
+            again: BTreeSet::new(),
             counts: Counts::default(),
         }
     }
@@ -139,7 +139,7 @@ impl Look<'_> {
                 ItemKind::Directory if self.look.key.depth() < LEAF_DEPTH_MAX => {}
                 ItemKind::Directory => match directory.open(&name) {
                     Ok(subdirectory) => self.directory(&subdirectory, &path),
-                    Err(error) if error.is_absent() => self.look.again = true,
+                    Err(error) if error.is_absent() => self.again(&path),
                     Err(error) => self.unread(&path, error.to_string()),
                 },
                 ItemKind::Special => self.special(&path),
@@ -147,11 +147,21 @@ impl Look<'_> {
         }
     }
 
+    /// The directory of this file or directory is looked at again.
+    fn again(&mut self, path: &[u8]) {
+        let (directory, _) = split_last(path);
+        if !self.look.again.contains(directory) {
+            self.look.again.insert(directory.to_vec());
+        }
+    }
+
     fn leave_out(&mut self, path: &[u8], reason: LeftOutReason) {
-        self.look.again |= matches!(
+        if matches!(
             reason,
             LeftOutReason::Unreadable(_) | LeftOutReason::Changing
-        );
+        ) {
+            self.again(path);
+        }
         let whole = join(self.look.key.as_bytes(), path);
         self.look.left_out.push(LeftOut {
             path: hikae_protocol::objectpath::PathText::new(&whole).to_string(),
@@ -197,7 +207,7 @@ impl Look<'_> {
         }
         match read_content(directory, name, self.buffer) {
             Ok(content) => self.content(path, &content, old),
-            Err(ReadError::Vanished) => self.look.again = true,
+            Err(ReadError::Vanished) => self.again(path.as_bytes()),
             Err(ReadError::Special) => self.special(path.as_bytes()),
             Err(ReadError::Changing) => {
                 self.leave_out(path.as_bytes(), LeftOutReason::Changing);
@@ -216,7 +226,9 @@ impl Look<'_> {
     fn content(&mut self, path: ObjectPath, content: &Content, old: Option<&FileRecord>) {
         self.look.counts.files_read += 1;
         self.look.counts.bytes_read += content.stat.size;
-        self.look.again |= !content.settled;
+        if !content.settled {
+            self.again(path.as_bytes());
+        }
         let entry = Entry {
             path: path.clone(),
             size: content.stat.size,

@@ -1,6 +1,6 @@
 //! Walks a volume, or looks at hinted directories of it, in parallel.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hikae_protocol::objectpath::{LEAF_DEPTH_MAX, LeafKey, PathText};
 use rayon::Scope as Tasks;
@@ -24,8 +24,8 @@ pub enum Scope {
 pub struct Parts {
     /// Directories with what is below them, relative to the root.
     pub directories: Vec<Vec<u8>>,
-    /// Leaves.
-    pub leaves: Vec<LeafKey>,
+    /// Directories of leaves, relative to the leaf.
+    pub leaves: BTreeMap<LeafKey, BTreeSet<Vec<u8>>>,
 }
 
 /// A look at a volume: finds differences from the catalogue and hands them on.
@@ -50,8 +50,9 @@ impl<'a> VolumeWalk<'a> {
             Scope::Whole => self.prefix(tasks, vec![]),
             Scope::Parts(parts) => {
                 self.hinted(tasks, parts.directories);
-                for key in parts.leaves {
-                    tasks.spawn(move |_| (self.found)(self.leaf(key, &[vec![]])));
+                for (key, below) in parts.leaves {
+                    let below: Vec<Vec<u8>> = below.into_iter().collect();
+                    tasks.spawn(move |_| (self.found)(self.leaf(key, &below)));
                 }
             }
         });
@@ -128,7 +129,7 @@ impl<'a> VolumeWalk<'a> {
                 Ok(directory) => directory,
                 Err(error) => {
                     whole.left_out.push(left_out(self.volume, &path, &error));
-                    whole.again = true;
+                    whole.again.insert(below.clone());
                     continue;
                 }
             };
@@ -138,7 +139,7 @@ impl<'a> VolumeWalk<'a> {
             whole.added.extend(look.added);
             whole.restated.extend(look.restated);
             whole.left_out.extend(look.left_out);
-            whole.again |= look.again;
+            whole.again.extend(look.again);
             whole.counts.add(&look.counts);
         }
         Ok(whole)

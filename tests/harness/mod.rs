@@ -328,3 +328,115 @@ pub fn copy(from: &Path, to: &Path) {
         .unwrap();
     assert!(status.success());
 }
+
+/// The path of a record below its volume: a patient id of seven digits or
+/// more, and an order number.
+pub fn record(patient: &str, order: u64) -> String {
+    let (one, two) = (&patient[..3], &patient[3..6]);
+    format!(
+        "{one}/{two}/{patient}/20250401/OMP-01/{patient}_20250401_OMP-01_{order:015}_20250401120000000_01_1"
+    )
+}
+
+/// Runs the binary with `--json` through another program, e.g. `setpriv` or
+/// `strace` with its options.
+pub fn hikae_under(wrapper: &[&str], arguments: &[&str]) -> Ran {
+    let binary = env!("CARGO_BIN_EXE_hikae");
+    let all: Vec<&str> = wrapper
+        .iter()
+        .copied()
+        .chain([binary])
+        .chain(arguments.iter().copied())
+        .chain(["--json"])
+        .collect();
+    let output = Command::new(all[0])
+        .args(&all[1..])
+        .env_remove("HIKAE_HOME")
+        .output()
+        .unwrap();
+    Ran {
+        code: output.status.code(),
+        json: serde_json::from_slice(&output.stdout).unwrap_or(Value::Null),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// Says loudly that a test shows nothing on this machine, and why. Not
+/// captured by the test harness.
+pub fn skipped(test: &str, why: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "\n*** SKIPPED {test}: {why}\n");
+}
+
+/// A program of this name can be run.
+pub fn has_program(name: &str) -> bool {
+    let paths = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&paths).any(|folder| folder.join(name).is_file())
+}
+
+/// Whether the tests run as root.
+pub fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|found| found.uid() == 0)
+}
+
+/// What to run a program under so that modes of files count for it: nothing
+/// for an ordinary user; for root, `setpriv` without the right to pass over
+/// them. None if that is not there.
+pub fn unprivileged() -> Option<&'static [&'static str]> {
+    const DROPPED: [&str; 2] = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"];
+    match (is_root(), has_program("setpriv")) {
+        (false, _) => Some(&[]),
+        (true, true) => Some(&DROPPED),
+        (true, false) => None,
+    }
+}
+
+impl Site {
+    /// Writes a file of the center's storage: facility, label, and down.
+    pub fn put(&self, path: &str, content: &[u8]) {
+        let path = self.volumes().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+
+    /// Runs a command at the center through another program.
+    pub fn center_under(&self, wrapper: &[&str], arguments: &[&str]) -> Ran {
+        let home = self.text("center");
+        hikae_under(wrapper, &[arguments, &["--home", home.as_str()]].concat())
+    }
+
+    /// Starts `serve` at the center through another program that becomes it;
+    /// ready when this returns.
+    pub fn serve_under(&self, wrapper: &[&str]) -> Process {
+        let Some((program, options)) = wrapper.split_first() else {
+            return self.serve();
+        };
+        let child = Command::new(program)
+            .args(options)
+            .arg(env!("CARGO_BIN_EXE_hikae"))
+            .args(["serve", "--home", self.text("center").as_str()])
+            .env_remove("HIKAE_HOME")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let process = Process(child);
+        let begun = Instant::now();
+        while UdpSocket::bind(("127.0.0.1", self.port)).is_ok() {
+            assert!(
+                begun.elapsed() < Duration::from_secs(60),
+                "the center did not listen"
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        process
+    }
+
+    /// One sync of the backup from a center that serves meanwhile.
+    pub fn sync(&self) -> Ran {
+        let center = self.serve();
+        let ran = self.backup(&["sync"]);
+        center.end();
+        ran
+    }
+}

@@ -192,9 +192,15 @@ impl Center {
         locked(&self.roots).get(volume).cloned()
     }
 
-    /// The directory of a leaf is looked at again by the next refresh.
-    fn look_again(&self, key: &LeafKey) {
-        locked(&self.state).again.insert(key.clone());
+    /// The directory of a file is looked at again by the next refresh.
+    fn look_again(&self, key: &LeafKey, file: &FileRecord) {
+        let directory = file.entry.path.split_name().0.to_vec();
+        let mut state = locked(&self.state);
+        state
+            .again
+            .entry(key.clone())
+            .or_default()
+            .insert(directory);
     }
 
     fn read_range(
@@ -280,7 +286,7 @@ impl Holdings for Center {
             other => other,
         };
         if matches!(bytes, Err(ContentError::Moved)) {
-            self.look_again(key);
+            self.look_again(key, file);
         }
         bytes
     }

@@ -48,9 +48,9 @@ pub(super) fn refresh(
         .collect();
     let again = std::mem::take(&mut state.again);
     let mut round = plan(center, state, look, &found, &mut report);
-    for key in &again {
+    for (key, directories) in &again {
         if let Scope::Parts(parts) = &mut scope_of(&mut round, key.volume()).0 {
-            parts.leaves.push(key.clone());
+            parts.leaves.insert(key.clone(), directories.clone());
         }
     }
     for (volume, directory) in std::mem::take(&mut state.missed) {
@@ -70,7 +70,7 @@ pub(super) fn refresh(
         }
     }
     state.watermarks.extend(round.watermarks);
-    report.directories_again = state.again.len() as u64;
+    report.directories_again = state.again.values().map(|below| below.len() as u64).sum();
     (report.left_out_total, report.left_out) = left_out(state);
     state.save(&center.config().store)?;
     report.seconds = started.elapsed().as_secs_f64();
@@ -221,7 +221,7 @@ fn look_at_volumes(
                     state
                         .missed
                         .extend(missed.map(|directory| (volume.name.clone(), directory.clone())));
-                    state.again.extend(parts.leaves.iter().cloned());
+                    state.again.extend(parts.leaves.clone());
                 }
             }
         }
@@ -245,49 +245,31 @@ fn look_at_volume(
 ) -> Result<(), CenterError> {
     let begun = now_ms();
     let (sender, receiver) = crossbeam_channel::bounded(LOOKS_WAITING);
-    let found = |look: Result<LeafLook, CatalogueError>| {
-        // Fails only when the receiver gave up after an error.
-        let _ = sender.send(look);
-    };
-    let walk = VolumeWalk {
-        volume: &volume.name,
-        root,
-        catalogue: &center.catalogue,
-        found: &found,
-        reread,
-    };
     prepare_left_out(state, volume, scope);
     let mut taker = Taker {
         center,
         volume,
         sequence: next_sequence(center),
-        staged: vec![],
-        again: BTreeSet::new(),
+        staged: BTreeMap::new(),
+        again: BTreeMap::new(),
         left_out: vec![],
         report,
         monitor,
     };
     let taken = std::thread::scope(|threads| {
-        let walking = threads.spawn(|| {
+        threads.spawn(move || {
+            // Fails only when the taker gave up after an error.
+            let found = |look: Result<LeafLook, CatalogueError>| drop(sender.send(look));
+            let walk = VolumeWalk {
+                volume: &volume.name,
+                root,
+                catalogue: &center.catalogue,
+                found: &found,
+                reread,
+            };
             center.pool.install(|| walk.run(scope.clone()));
-            None
         });
-        // The walk holds the only sender; it ends when the walk does.
-        let mut taken = Ok(());
-        loop {
-            match receiver.recv_timeout(std::time::Duration::from_millis(5)) {
-                Ok(look) if taken.is_ok() => {
-                    taken = look
-                        .map_err(CenterError::from)
-                        .and_then(|look| taker.take(look))
-                }
-                Ok(_) => {}
-                Err(_) if walking.is_finished() && receiver.is_empty() => break,
-                Err(_) => {}
-            }
-        }
-        let _: Option<()> = walking.join().unwrap_or(None);
-        taken
+        receiver.into_iter().try_for_each(|look| taker.take(look?))
     });
     taken?;
     taker.stage()?;
@@ -319,7 +301,10 @@ fn prepare_left_out(state: &mut SourceState, volume: &VolumeRoot, scope: &Scope)
                 .directories
                 .iter()
                 .map(|directory| join(&volume.name, directory));
-            let leaves = parts.leaves.iter().map(|key| key.as_bytes().to_vec());
+            let leaves = parts
+                .leaves
+                .iter()
+                .flat_map(|(key, below)| below.iter().map(|below| join(key.as_bytes(), below)));
             let looked: Vec<String> = directories
                 .chain(leaves)
                 .map(|path| PathText::new(&path).to_string())
@@ -340,8 +325,9 @@ struct Taker<'a> {
     center: &'a Center,
     volume: &'a VolumeRoot,
     sequence: u64,
-    staged: Vec<LeafRecord>,
-    again: BTreeSet<LeafKey>,
+    /// By leaf: several looks may be at one leaf.
+    staged: BTreeMap<LeafKey, LeafRecord>,
+    again: BTreeMap<LeafKey, BTreeSet<Vec<u8>>>,
     left_out: Vec<LeftOut>,
     report: &'a mut RefreshReport,
     monitor: &'a dyn Monitor,
@@ -355,10 +341,10 @@ impl Taker<'_> {
             true => self.report.registry.add(&look.counts),
             false => self.report.counts.add(&look.counts),
         }
-        if look.again {
-            self.again.insert(look.key.clone());
-        }
         let (changed, restated) = (look.is_changed(), !look.restated.is_empty());
+        if !look.again.is_empty() {
+            self.again.insert(look.key.clone(), look.again);
+        }
         self.left_out.extend(look.left_out);
         if !changed && !restated {
             return Ok(());
@@ -384,14 +370,17 @@ impl Taker<'_> {
                 file.stat = restated.stat;
             }
         }
-        self.staged.push(record);
+        self.staged.insert(look.key, record);
         match self.staged.len() >= STAGE_LEAVES {
             true => self.stage(),
             false => Ok(()),
         }
     }
 
-    fn record(&self, key: &LeafKey) -> Result<LeafRecord, CenterError> {
+    fn record(&mut self, key: &LeafKey) -> Result<LeafRecord, CenterError> {
+        if let Some(record) = self.staged.remove(key) {
+            return Ok(record);
+        }
         let catalogue = &self.center.catalogue;
         let value = match catalogue.staged(key)? {
             Some(value) => Some(value),
@@ -407,7 +396,7 @@ impl Taker<'_> {
         Ok(self
             .center
             .catalogue
-            .stage(std::mem::take(&mut self.staged))?)
+            .stage(std::mem::take(&mut self.staged).into_values().collect())?)
     }
 }
 

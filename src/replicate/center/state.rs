@@ -53,8 +53,8 @@ pub(super) struct SourceState {
     pub watermarks: BTreeMap<String, Watermark>,
     /// By `facility/label`.
     pub volumes: BTreeMap<Vec<u8>, VolumeState>,
-    /// Leaves to look at again.
-    pub again: BTreeSet<LeafKey>,
+    /// Directories of leaves to look at again, relative to the leaf.
+    pub again: BTreeMap<LeafKey, BTreeSet<Vec<u8>>>,
     /// Hinted directories of volumes that could not be opened: (volume,
     /// directory).
     pub missed: BTreeSet<(Vec<u8>, Vec<u8>)>,
