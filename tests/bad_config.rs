@@ -33,9 +33,14 @@ fn home_with(text: &[u8]) -> tempfile::TempDir {
     folder
 }
 
+/// Runs a command, and ends it when it does not end by itself: a command that
+/// serves where it should refuse (its code is 124 then).
 fn run(home: &Path, arguments: &[&str]) -> Ran {
     let home = home.to_str().unwrap();
-    hikae([arguments, &["--home", home]].concat())
+    harness::hikae_under(
+        &["timeout", "--kill-after=1", "10"],
+        &[arguments, &["--home", home]].concat(),
+    )
 }
 
 /// The error of a configuration that must be refused; it names the file and
@@ -440,7 +445,7 @@ fn an_address_or_a_home_in_use_is_named() {
     );
     drop(taken);
     let center = site.serve();
-    let error = site.center(&["serve"]).failed(1);
+    let error = run(&home, &["serve"]).failed(1);
     assert!(error.contains("another hikae process"), "{error}");
     site.center(&["status"]).ok();
     center.end();

@@ -214,15 +214,8 @@ impl Site {
 
     /// Starts `serve` at the center; ready when this returns.
     pub fn serve(&self) -> Process {
-        let process = self.spawn("center", &["serve"]);
-        let begun = Instant::now();
-        while UdpSocket::bind(("127.0.0.1", self.port)).is_ok() {
-            assert!(
-                begun.elapsed() < Duration::from_secs(60),
-                "the center did not listen"
-            );
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        let mut process = self.spawn("center", &["serve"]);
+        process.wait_for_port(self.port);
         process
     }
 
@@ -439,4 +432,157 @@ impl Site {
         center.end();
         ran
     }
+}
+
+/// Whether somebody has this UDP port, without touching it: whoever binds a
+/// port to find out takes it away from a node that just starts.
+pub fn is_port_taken(port: u16) -> bool {
+    let sockets = fs::read_to_string("/proc/net/udp").unwrap();
+    let port = format!(":{port:04X}");
+    sockets
+        .lines()
+        .filter_map(|line| line.split_whitespace().nth(1))
+        .any(|local| local.ends_with(&port))
+}
+
+/// A UDP port that nobody has, and that the system gives nobody by itself:
+/// for a node that is killed and started again on its port.
+pub fn lasting_port() -> u16 {
+    let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap();
+    let first: u16 = range.split_whitespace().next().unwrap().parse().unwrap();
+    let offset = std::process::id() as u16 % 1000;
+    (first - 2000 + offset..first)
+        .find(|port| UdpSocket::bind(("127.0.0.1", *port)).is_ok())
+        .expect("a free port below those that the system gives")
+}
+
+impl Process {
+    /// Returns when the process listens on this UDP port; it must not end
+    /// before.
+    #[track_caller]
+    pub fn wait_for_port(&mut self, port: u16) {
+        let begun = Instant::now();
+        while !is_port_taken(port) {
+            if let Some(status) = self.0.try_wait().unwrap() {
+                panic!("the center ended before it listened: {status}");
+            }
+            assert!(
+                begun.elapsed() < Duration::from_secs(60),
+                "the center did not listen"
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Whether it has not ended yet.
+    pub fn is_running(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_none()
+    }
+}
+
+/// How long after its last change a file is no longer looked at again: DESIGN
+/// §3, and a little.
+const SETTLE: Duration = Duration::from_millis(2100);
+
+impl Site {
+    /// The status of `center` or `backup`.
+    #[track_caller]
+    pub fn status(&self, home: &str) -> Value {
+        self.at(home, &["status"]).ok()
+    }
+
+    /// What the serving center's last refresh did.
+    #[track_caller]
+    pub fn last_refresh(&self) -> Value {
+        let status = self.status("center");
+        assert!(!status["last_refresh"].is_null(), "no refresh yet");
+        status["last_refresh"].clone()
+    }
+
+    /// Nothing was changed for a while, and a refresh at the center looked
+    /// again at what had been changed just before an earlier one: from here
+    /// on, a refresh that finds nothing looks at nothing.
+    #[track_caller]
+    pub fn settle(&self) {
+        std::thread::sleep(SETTLE);
+        let report = self.center(&["scan"]).ok();
+        assert_eq!(report["directories_again"], 0, "{report}");
+    }
+
+    /// Rows of a query on the center's INDEX DB, by the command line tool of
+    /// SQLite.
+    #[track_caller]
+    pub fn query(&self, sql: &str) -> Vec<Vec<String>> {
+        let output = Command::new("sqlite3")
+            .args(["-readonly", "-separator", "\t"])
+            .args([self.text("storage/index.db").as_str(), sql])
+            .output()
+            .expect("sqlite3 runs (Debian: apt-get install sqlite3)");
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "sqlite3: {error}");
+        String::from_utf8(output.stdout)
+            .unwrap()
+            .lines()
+            .map(|line| line.split('\t').map(str::to_string).collect())
+            .collect()
+    }
+
+    /// Starts a command in the background; what it says goes to the end of
+    /// the file `<home>.log`.
+    pub fn spawn_logged(&self, home: &str, arguments: &[&str]) -> Process {
+        let log = fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.path(&format!("{home}.log")))
+            .unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_hikae"))
+            .args(arguments)
+            .args(["--home", self.text(home).as_str()])
+            .env_remove("HIKAE_HOME")
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        Process(child)
+    }
+
+    /// The end of what commands in the background said.
+    pub fn log(&self, home: &str) -> String {
+        let text = fs::read(self.path(&format!("{home}.log"))).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(40)..].join("\n")
+    }
+
+    /// `rsync` has nothing to do from the center's volumes to the backup's
+    /// tree but to make directories without files.
+    #[track_caller]
+    pub fn assert_rsync_idle(&self) {
+        let found = rsync_work(&self.volumes(), &self.tree());
+        assert!(found.is_empty(), "rsync would do: {found:#?}");
+    }
+}
+
+/// What `rsync` would do to make the second folder like the first, contents
+/// compared; directories that hold no file left away.
+#[track_caller]
+pub fn rsync_work(one: &Path, two: &Path) -> Vec<String> {
+    let output = Command::new("rsync")
+        .args(["-rtnci", "--delete", "--omit-dir-times", "--8-bit-output"])
+        .args([format!("{}/", one.display()), format!("{}/", two.display())])
+        .output()
+        .expect("rsync runs (Debian: apt-get install rsync)");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "rsync: {error}");
+    let is_empty_directory = |line: &[u8]| {
+        let path = line.strip_prefix(b"cd+++++++++ ");
+        let path = path.map(|path| one.join(OsStr::from_bytes(path)));
+        path.is_some_and(|path| path.is_dir() && look(&path).is_empty())
+    };
+    output
+        .stdout
+        .split(|&byte| byte == b'\n')
+        .filter(|line| !line.is_empty() && !is_empty_directory(line))
+        .map(|line| String::from_utf8_lossy(line).into_owned())
+        .collect()
 }

@@ -16,7 +16,7 @@ pub(crate) use report::digest_text;
 use std::collections::BTreeMap;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hikae_protocol::digest::Digest;
 use hikae_protocol::message::Acknowledge;
@@ -307,6 +307,3 @@ impl Holdings for Center {
         locked(&self.peers).insert(*id, state);
     }
 }
-
-/// A center that several tasks use.
-pub type SharedCenter = Arc<Center>;

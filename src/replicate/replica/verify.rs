@@ -89,7 +89,10 @@ pub(super) fn verify(
     let root = catalogue.with_digests(digests)?.root;
     let signed = catalogue.snapshot().map(|snapshot| snapshot.root);
     let total = all.len();
-    all.retain(|(key, _)| is_sampled(key, options.sample));
+    // Another sample each time.
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|error| ReplicaError::Task(error.to_string()))?;
+    all.retain(|(key, _)| is_sampled(key, options.sample, &seed));
     monitor.stage("verify", Some(all.len() as u64));
     let report = Mutex::new(VerifyReport {
         leaves: all.len() as u64,
@@ -167,15 +170,12 @@ pub(super) fn verify(
     Ok(report)
 }
 
-fn is_sampled(key: &LeafKey, percent: f64) -> bool {
-    if percent >= 100.0 {
-        return true;
-    }
-    // Random by the clock, so that every sample is another one.
-    let mut bytes = [0; 4];
-    let _ = getrandom::fill(&mut bytes);
-    let _ = key;
-    f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX) * 100.0 < percent
+/// Whether a leaf is in the sample that `seed` draws.
+fn is_sampled(key: &LeafKey, percent: f64, seed: &[u8; 32]) -> bool {
+    let hash = blake3::keyed_hash(seed, key.as_bytes());
+    let [a, b, c, d, ..] = *hash.as_bytes();
+    percent >= 100.0
+        || f64::from(u32::from_le_bytes([a, b, c, d])) / f64::from(u32::MAX) * 100.0 < percent
 }
 
 fn verify_content(
