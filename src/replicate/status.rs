@@ -182,8 +182,8 @@ pub(super) fn center(center: &Center) -> Status {
             }
         })
         .collect();
-    (status.left_out_total, status.left_out) = center.left_out();
     status.last_refresh = center.last_refresh();
+    (status.left_out_total, status.left_out) = center.left_out();
     status.errors = status
         .last_refresh
         .as_ref()

@@ -13,7 +13,7 @@ pub use volumes::{RootError, VolumeRoot};
 
 pub(crate) use report::digest_text;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -31,6 +31,7 @@ use crate::index::{IndexError, SqliteIndex};
 use crate::progress::{Monitor, Silent};
 use crate::replicate::home::Home;
 use crate::transfer::{ContentError, Holdings};
+use crate::walk::LeftOut;
 use gate::Gate;
 use state::SourceState;
 
@@ -78,7 +79,12 @@ pub struct Center {
     catalogue: Catalogue,
     indexes: Vec<SqliteIndex>,
     pool: ThreadPool,
+    /// Held by a refresh, however long it takes; nobody else waits for it.
     state: Mutex<SourceState>,
+    /// Directories that a peer's request found changed, for the next refresh.
+    noticed: Mutex<BTreeMap<LeafKey, BTreeSet<Vec<u8>>>>,
+    /// What the last refresh, of this process or one before, left out.
+    left_out: Mutex<(u64, Vec<LeftOut>)>,
     roots: Mutex<BTreeMap<Vec<u8>, PathBuf>>,
     last: Mutex<Option<RefreshReport>>,
     peers: Mutex<BTreeMap<NodeId, PeerState>>,
@@ -121,7 +127,9 @@ impl Center {
             indexes: indexes?,
             catalogue,
             pool,
+            left_out: Mutex::new(refresh::left_out(&state)),
             state: Mutex::new(state),
+            noticed: Mutex::new(BTreeMap::new()),
             roots: Mutex::new(BTreeMap::new()),
             last: Mutex::new(None),
             peers: Mutex::new(BTreeMap::new()),
@@ -161,8 +169,8 @@ impl Center {
     }
 
     /// What is not copied: how many, and the first by name.
-    pub fn left_out(&self) -> (u64, Vec<crate::walk::LeftOut>) {
-        refresh::left_out(&locked(&self.state))
+    pub fn left_out(&self) -> (u64, Vec<LeftOut>) {
+        locked(&self.left_out).clone()
     }
 
     /// Brings the catalogue up to date; one refresh at a time.
@@ -176,7 +184,11 @@ impl Center {
         monitor: &dyn Monitor,
     ) -> Result<RefreshReport, CenterError> {
         let mut state = locked(&self.state);
+        for (key, directories) in std::mem::take(&mut *locked(&self.noticed)) {
+            state.again.entry(key).or_default().extend(directories);
+        }
         let report = refresh::refresh(self, &mut state, look, accept_root, monitor)?;
+        *locked(&self.left_out) = (report.left_out_total, report.left_out.clone());
         *locked(&self.last) = Some(report.clone());
         Ok(report)
     }
