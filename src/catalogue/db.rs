@@ -140,9 +140,13 @@ fn child_prefix(path: &[u8]) -> Vec<u8> {
 }
 
 fn corrupt(what: &str) -> CatalogueError {
-    CatalogueError::Index(sled::Error::ReportableBug(format!(
-        "the index has a wrong {what}"
-    )))
+    CatalogueError::Index(format!("it has a wrong {what}"))
+}
+
+impl From<sled::Error> for CatalogueError {
+    fn from(error: sled::Error) -> CatalogueError {
+        CatalogueError::Index(error.to_string())
+    }
 }
 
 impl Db {

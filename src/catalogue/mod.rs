@@ -36,7 +36,7 @@ pub enum CatalogueError {
     #[error(
         "the catalogue's index failed ({0}); delete the store's catalogue folder, it is rebuilt"
     )]
-    Index(#[from] sled::Error),
+    Index(String),
     /// A record does not decode.
     #[error("block {block} item {index} is no {expected}: {source}")]
     Record {

@@ -382,7 +382,8 @@ impl Catalogue {
         Ok(self.log().sync()?)
     }
 
-    /// Makes the staged leaves the tree of `snapshot`. Durable when it
+    /// Makes the staged leaves, with which the tree becomes `update`, the tree
+    /// of `snapshot`. Durable when it
     /// returns: what was staged is synced before the commit is written, and
     /// the commit before it is acknowledged.
     ///
@@ -390,10 +391,10 @@ impl Catalogue {
     pub fn commit(
         &self,
         staged: &[(LeafKey, LeafValue)],
+        update: &TreeUpdate,
         snapshot: &VerifiedSnapshot,
         now_ms: i64,
     ) -> Result<Commit, CatalogueError> {
-        let (update, _) = self.with_leaves(staged)?;
         let expected = snapshot.snapshot().root;
         if update.root != expected {
             return Err(CatalogueError::Root {

@@ -51,17 +51,17 @@ pub async fn serve(
     let node = tokio::task::block_in_place(|| Node::open(home, monitor))?;
     let mut tasks = JoinSet::new();
     let mut addresses = Vec::new();
-    let mut endpoints = Vec::new();
+    let mut listeners = Vec::new();
     let id = match &node {
         Node::Center(center) => {
             for address in &center.config().listen {
                 let admitting = center.clone();
                 let admits = Arc::new(move |id: &_| admitting.peer(id).is_some());
-                let endpoint = listen(address, center.key(), admits)?;
-                let bound = endpoint.local_addr().map_or(address.addr, |bound| bound);
+                let listener = listen(address, center.key(), admits)?;
+                let bound = listener.address().unwrap_or(address.addr);
                 addresses.push(format!("{} {bound}", address.link));
-                tasks.spawn(serve_peers(endpoint.clone(), center.clone()));
-                endpoints.push(endpoint);
+                tasks.spawn(serve_peers(listener.clone(), center.clone()));
+                listeners.push(listener);
             }
             tasks.spawn(refresh_on_schedule(center.clone(), observer.clone()));
             center.id()
@@ -76,13 +76,10 @@ pub async fn serve(
     tasks.spawn(control::answer(control::listen(home)?, node.clone()));
     observer.ready(&id.to_string(), &addresses);
     end.await;
-    for endpoint in &endpoints {
-        endpoint.close(0_u32.into(), b"the node ends");
+    for listener in listeners {
+        listener.close().await;
     }
     tasks.shutdown().await;
-    for endpoint in endpoints {
-        endpoint.wait_idle().await;
-    }
     if let Err(error) = tokio::task::block_in_place(|| node.close()) {
         tracing::warn!(%error, "not closed cleanly; the next start rebuilds the index");
     }

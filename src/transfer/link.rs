@@ -93,7 +93,7 @@ pub struct LinkStats {
 
 impl LinkStats {
     /// Reads a connection's counters.
-    pub fn of(connection: &Connection) -> LinkStats {
+    pub(super) fn of(connection: &Connection) -> LinkStats {
         let stats = connection.stats();
         LinkStats {
             bytes_sent: stats.udp_tx.bytes,
@@ -130,17 +130,66 @@ pub fn listen(
     listen: &Listen,
     key: &SigningKey,
     admits: Arc<Admission>,
-) -> Result<Endpoint, LinkError> {
+) -> Result<Listener, LinkError> {
     let tls = tls::server(key, admits).map_err(|error| LinkError::Tls(error.to_string()))?;
     let tls = QuicServerConfig::try_from(tls).map_err(|error| LinkError::Tls(error.to_string()))?;
     let mut config = quinn::ServerConfig::with_crypto(Arc::new(tls));
     config.transport_config(Arc::new(transport()));
     config.migration(false);
-    Endpoint::server(config, listen.addr).map_err(|source| LinkError::Bind {
+    let endpoint = Endpoint::server(config, listen.addr).map_err(|source| LinkError::Bind {
         link: listen.link.clone(),
         addr: listen.addr,
         source,
-    })
+    })?;
+    Ok(Listener { endpoint })
+}
+
+/// A connection that this side opened.
+pub struct Link {
+    endpoint: Endpoint,
+    connection: Connection,
+}
+
+impl Link {
+    /// What it moved so far.
+    pub fn stats(&self) -> LinkStats {
+        LinkStats::of(&self.connection)
+    }
+
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// Says farewell.
+    pub async fn close(self) {
+        self.connection.close(0_u32.into(), b"done");
+        // Waiting until the endpoint is idle means waiting for a lost
+        // farewell to be sent again; the peer's idle time covers that.
+        let _ = tokio::time::timeout(FAREWELL, self.endpoint.wait_idle()).await;
+    }
+}
+
+/// An address that peers reach us by, open.
+#[derive(Clone)]
+pub struct Listener {
+    endpoint: Endpoint,
+}
+
+impl Listener {
+    /// The address; the port is a real one where 0 was configured.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.endpoint.local_addr().ok()
+    }
+
+    pub(super) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Closes every connection, and waits until the peers could hear it.
+    pub async fn close(self) {
+        self.endpoint.close(0_u32.into(), b"the node ends");
+        let _ = tokio::time::timeout(FAREWELL, self.endpoint.wait_idle()).await;
+    }
 }
 
 /// Connects to a source by one link.
@@ -150,7 +199,7 @@ pub async fn connect(
     source: &Source,
     link: &SourceLink,
     key: &SigningKey,
-) -> Result<(Endpoint, Connection), LinkError> {
+) -> Result<Link, LinkError> {
     let tls = tls::client(key, source.id).map_err(|error| LinkError::Tls(error.to_string()))?;
     let tls = QuicClientConfig::try_from(tls).map_err(|error| LinkError::Tls(error.to_string()))?;
     let mut config = quinn::ClientConfig::new(Arc::new(tls));
@@ -177,15 +226,10 @@ pub async fn connect(
         .await
         .map_err(|_| failed(format!("no answer within {} s", HANDSHAKE.as_secs())))?
         .map_err(|error| failed(explained(&error)))?;
-    Ok((endpoint, connection))
-}
-
-/// Closes a connection that this side opened.
-pub async fn close(endpoint: &Endpoint, connection: &Connection) {
-    connection.close(0_u32.into(), b"done");
-    // Waiting until the endpoint is idle means waiting for a lost farewell to
-    // be sent again; the peer's idle time covers that.
-    let _ = tokio::time::timeout(FAREWELL, endpoint.wait_idle()).await;
+    Ok(Link {
+        endpoint,
+        connection,
+    })
 }
 
 /// TLS alerts of a peer that does not know our key, in words.

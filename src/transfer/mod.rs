@@ -11,7 +11,7 @@ mod replica;
 mod source;
 mod tls;
 
-pub use link::{LinkError, LinkStats, close, connect, listen};
+pub use link::{Link, LinkError, LinkStats, Listener, connect, listen};
 pub use proof::Proven;
 pub use replica::{PullError, PullReport, acknowledge, pull};
 pub use source::serve;

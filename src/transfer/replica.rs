@@ -19,7 +19,7 @@ use quinn::Connection;
 use serde::Serialize;
 
 use super::incoming::{Bundle, Incoming, Taken, check_content, take};
-use super::link::{self, LinkError};
+use super::link::{self, Link, LinkError};
 use super::proof::{Proof, Proven, prove};
 use crate::catalogue::{Catalogue, CatalogueError, ContentPlace, LeafRecord};
 use crate::plan::{WantedLeaf, bundles};
@@ -98,11 +98,12 @@ pub struct PullReport {
 ///
 /// Errors: `PullError`.
 pub async fn pull(
-    connection: &Connection,
+    link: &Link,
     catalogue: &Arc<Catalogue>,
     trusted: NodeId,
     monitor: &dyn Monitor,
 ) -> Result<PullReport, PullError> {
+    let connection = link.connection();
     let mut report = PullReport::default();
     for _ in 0..ROUNDS_MAX {
         report.rounds += 1;
@@ -138,8 +139,8 @@ pub async fn pull(
 /// Tells the source how far this replica is.
 ///
 /// Errors: `PullError::Link`.
-pub async fn acknowledge(connection: &Connection, told: &Acknowledge) -> Result<(), PullError> {
-    let (mut send, mut receive) = link::open(connection).await?;
+pub async fn acknowledge(link: &Link, told: &Acknowledge) -> Result<(), PullError> {
+    let (mut send, mut receive) = link::open(link.connection()).await?;
     let frame = Frame::message(FrameKind::Acknowledge, told).map_err(LinkError::from)?;
     link::send(&mut send, &frame).await?;
     let _ = send.finish();
@@ -184,7 +185,13 @@ impl Round<'_> {
         let catalogue = self.catalogue.clone();
         blocking(move || {
             let staged = catalogue.all_staged()?;
-            catalogue.commit(&staged, &snapshot, jiff::Timestamp::now().as_millisecond())?;
+            let (update, _) = catalogue.with_leaves(&staged)?;
+            catalogue.commit(
+                &staged,
+                &update,
+                &snapshot,
+                jiff::Timestamp::now().as_millisecond(),
+            )?;
             Ok(())
         })
         .await?;

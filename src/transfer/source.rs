@@ -13,9 +13,9 @@ use hikae_protocol::message::{
 };
 use hikae_protocol::pack::PackBuilder;
 use hikae_protocol::snapshot::{Cursor, NodeId};
-use quinn::{Connection, Endpoint, RecvStream, SendStream};
+use quinn::{Connection, RecvStream, SendStream};
 
-use super::link::{self, LinkError, LinkStats};
+use super::link::{self, LinkError, LinkStats, Listener};
 use super::{ContentError, Holdings};
 use crate::catalogue::{CatalogueError, LeafRecord};
 
@@ -49,10 +49,10 @@ fn refused(code: RefusedCode, text: impl Into<String>) -> AnswerError {
     AnswerError::Refused(Refused { code, text })
 }
 
-/// Answers every peer that reaches `endpoint`, until it is closed.
-pub async fn serve(endpoint: Endpoint, holdings: Arc<dyn Holdings>) {
+/// Answers every peer that reaches `listener`, until it is closed.
+pub async fn serve(listener: Listener, holdings: Arc<dyn Holdings>) {
     let mut peers = tokio::task::JoinSet::new();
-    while let Some(incoming) = endpoint.accept().await {
+    while let Some(incoming) = listener.endpoint().accept().await {
         let holdings = holdings.clone();
         peers.spawn(async move {
             match incoming.await {

@@ -491,7 +491,7 @@ fn commit(center: &Center, report: &mut RefreshReport) -> Result<(), CenterError
                 VerifiedSnapshot::sign(next, &center.home.key).map_err(CenterError::Sign)?
             }
         };
-        catalogue.commit(&staged, &verified, now_ms())?;
+        catalogue.commit(&staged, &update, &verified, now_ms())?;
     }
     if let Some(snapshot) = catalogue.snapshot() {
         report.sequence = snapshot.cursor.sequence;

@@ -20,7 +20,7 @@ use crate::config::{Config, Source};
 use crate::progress::Monitor;
 use crate::publish::{PublishError, PublishReport, PublishedMark, publish};
 use crate::transfer::{
-    LinkError, LinkStats, PullError, PullReport, acknowledge, close, connect, pull,
+    Link, LinkError, LinkStats, PullError, PullReport, acknowledge, connect, pull,
 };
 
 /// Why a replica could not do its work.
@@ -162,8 +162,8 @@ impl Replica {
         started: Instant,
         monitor: &dyn Monitor,
     ) -> Result<SyncReport, SourceError> {
-        let (endpoint, connection, notes) = self.connect(source, monitor).await?;
-        let result = pull(&connection, &self.catalogue, source.signer(), monitor).await;
+        let (link, notes) = self.connect(source, monitor).await?;
+        let result = pull(&link, &self.catalogue, source.signer(), monitor).await;
         let mut report = SyncReport {
             source: source.id.to_string(),
             pull_seconds: started.elapsed().as_secs_f64(),
@@ -177,10 +177,10 @@ impl Replica {
         if let (Ok(pulled), Ok(shown)) = (&result, &published)
             && (pulled.changed || shown.as_ref().is_some_and(|shown| shown.leaves > 0))
         {
-            self.acknowledge(&connection).await;
+            self.acknowledge(&link).await;
         }
-        report.link = LinkStats::of(&connection);
-        close(&endpoint, &connection).await;
+        report.link = link.stats();
+        link.close().await;
         report.pull = result.map_err(SourceError::from)?;
         report.publish = published.map_err(|error| SourceError::Stop(error.into()))?;
         self.describe(&mut report).map_err(SourceError::Stop)?;
@@ -191,7 +191,7 @@ impl Replica {
         &self,
         source: &Source,
         monitor: &dyn Monitor,
-    ) -> Result<(quinn::Endpoint, quinn::Connection, Vec<String>), SourceError> {
+    ) -> Result<(Link, Vec<String>), SourceError> {
         let mut failures = Vec::new();
         for link in &source.link {
             let mut notes = Vec::new();
@@ -210,7 +210,7 @@ impl Replica {
             }
             notes.iter().for_each(|note| monitor.note(note));
             match connect(source, link, &self.home.key).await {
-                Ok((endpoint, connection)) => return Ok((endpoint, connection, notes)),
+                Ok(link) => return Ok((link, notes)),
                 Err(error) => failures.push(error.to_string()),
             }
         }
@@ -230,12 +230,12 @@ impl Replica {
         tokio::task::block_in_place(|| publish(&catalogue, &store, &tree, monitor)).map(Some)
     }
 
-    async fn acknowledge(&self, connection: &quinn::Connection) {
+    async fn acknowledge(&self, link: &Link) {
         let told = Acknowledge {
             durable: self.catalogue.snapshot().map(|snapshot| snapshot.cursor),
             published: self.published().ok().flatten().and_then(|mark| mark.cursor),
         };
-        if let Err(error) = acknowledge(connection, &told).await {
+        if let Err(error) = acknowledge(link, &told).await {
             tracing::warn!(%error, "the source was not told how far we are");
         }
     }
