@@ -104,7 +104,7 @@ fn a_wrong_type_is_named_with_its_line() {
     );
     refused(
         backup("[guard]\nshare = \"much\"\n").as_bytes(),
-        &["line 8", "floating point"],
+        &["line 8", "f64"],
     );
     refused(
         b"role = \"center\"\nvolumes = \"/ssmix\"\n",
@@ -358,8 +358,6 @@ fn a_command_of_another_role_says_so() {
     fs::create_dir(home.path().join("v")).unwrap();
     let error = run(home.path(), &["sync"]).failed(2);
     assert!(error.contains("center"), "{error}");
-    let error = run(home.path(), &["sync", "--follow"]).failed(2);
-    assert!(error.contains("center"), "{error}");
     let home = home_with(backup("").as_bytes());
     for arguments in [
         &["scan"][..],
@@ -369,6 +367,15 @@ fn a_command_of_another_role_says_so() {
         let error = run(home.path(), arguments).failed(2);
         assert!(error.contains("center"), "{error}");
     }
+}
+
+/// Not: serve for ever without ever pulling.
+#[test]
+fn a_center_does_not_follow_anybody() {
+    let home = home_with(center("").as_bytes());
+    fs::create_dir(home.path().join("v")).unwrap();
+    let error = run(home.path(), &["sync", "--follow"]).failed(2);
+    assert!(error.contains("center"), "{error}");
 }
 
 #[test]
@@ -438,7 +445,8 @@ fn an_address_or_a_home_in_use_is_named() {
     site.configure(false);
     site.put(&format!("F/L/{}", harness::record("1234567", 1)), b"one");
     let taken = std::net::UdpSocket::bind(("127.0.0.1", site.port)).unwrap();
-    let error = site.center(&["serve"]).failed(1);
+    let home = site.path("center");
+    let error = run(&home, &["serve"]).failed(1);
     assert!(
         error.contains(&format!("127.0.0.1:{}", site.port)),
         "{error}"

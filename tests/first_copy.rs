@@ -200,3 +200,57 @@ fn verify_names_a_damaged_file_of_the_tree() {
     fs::rename(site.path("aside"), &file).unwrap();
     verified(&site, files);
 }
+
+/// Whether the byte at `offset` belongs to a block: blocks begin with a
+/// header of 72 bytes that says how long the rest is, and zeros fill up to a
+/// multiple of 8 (SPEC.md, segments).
+fn is_in_block(segment: &[u8], offset: usize) -> bool {
+    let mut at = 24;
+    while let Some(header) = segment.get(at..at + 72) {
+        assert_eq!(&header[..4], b"hkBL");
+        let stored = u32::from_le_bytes(header[20..24].try_into().unwrap()) as usize;
+        let end = at + 72 + stored;
+        if offset < end.next_multiple_of(8) {
+            return offset < end;
+        }
+        at = end.next_multiple_of(8);
+    }
+    false
+}
+
+#[test]
+fn verify_names_a_damaged_place_of_a_segment() {
+    let site = Site::generated(1, 2, 20);
+    let _center = first_sync(&site);
+    let files = arrived_equal(&site);
+    verified(&site, files);
+
+    let folder = site.path("backup/store/segments");
+    let segments: Vec<PathBuf> = fs::read_dir(folder)
+        .unwrap()
+        .map(|item| item.unwrap().path())
+        .collect();
+    assert_eq!(segments.len(), 1);
+    let before = fs::read(&segments[0]).unwrap();
+    let mut noticed = 0;
+    let mut unnoticed = Vec::new();
+    for step in 0..24 {
+        let offset = before.len() * (2 * step + 1) / 48;
+        if !is_in_block(&before, offset) {
+            continue;
+        }
+        flip(&segments[0], offset as u64);
+        let ran = site.backup(&["verify"]);
+        flip(&segments[0], offset as u64);
+        let place = ran.json["differences"][0]["path"].as_str().unwrap_or("");
+        match (ran.code, place) {
+            (Some(3), place) if !place.is_empty() => noticed += 1,
+            _ => unnoticed.push((offset, ran)),
+        }
+    }
+    println!("{noticed} damaged places of a segment, each named");
+    assert!(unnoticed.is_empty(), "{unnoticed:#?}");
+    assert!(noticed >= 20, "{noticed}");
+    assert_eq!(fs::read(&segments[0]).unwrap(), before);
+    verified(&site, files);
+}

@@ -101,7 +101,7 @@ impl PullExchange {
     /// Errors: `ExchangeError`; the exchange is then over.
     pub fn receive(&mut self, frame: &Frame) -> Result<Progress, ExchangeError> {
         if frame.kind == FrameKind::Refused {
-            return Err(ExchangeError::Refused(frame.decode()?));
+            return Err(ExchangeError::Refused(Refused::received(frame)?));
         }
         match std::mem::replace(&mut self.state, State::Ended) {
             State::Asked => self.offered(frame),

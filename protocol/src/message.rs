@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::entry::Entry;
-use crate::objectpath::{LeafKey, ObjectPath};
+use crate::frame::{Frame, FrameError};
+use crate::limits::ERROR_TEXT_BYTES_MAX;
+use crate::objectpath::{LeafKey, ObjectPath, PathText};
 use crate::snapshot::{Cursor, SignedSnapshot};
 
 /// Why bytes are no message of the expected kind.
@@ -215,6 +217,22 @@ pub struct Refused {
     pub code: RefusedCode,
     /// In words, for a person.
     pub text: String,
+}
+
+impl Refused {
+    /// Decodes a refusal; its text is cut to its bound and escaped, for it is
+    /// a peer's.
+    ///
+    /// Errors: `FrameError::Decode`.
+    pub fn received(frame: &Frame) -> Result<Refused, FrameError> {
+        let refused: Refused = frame.decode()?;
+        let bytes = refused.text.as_bytes();
+        let bytes = bytes.get(..ERROR_TEXT_BYTES_MAX).unwrap_or(bytes);
+        Ok(Refused {
+            text: PathText::new(bytes).to_string(),
+            ..refused
+        })
+    }
 }
 
 /// Why a request was not granted.

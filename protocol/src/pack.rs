@@ -97,6 +97,11 @@ impl Pack {
         if raw_bytes as usize > PACK_RAW_BYTES_MAX {
             return Err(PackError::Large(u64::from(raw_bytes)));
         }
+        // What was not made smaller is stored as it is; so coded bytes are
+        // never more than decoded ones.
+        if data.len() > raw_bytes as usize {
+            return Err(PackError::Shape);
+        }
         Ok(Pack {
             codec,
             raw_bytes,
@@ -288,7 +293,11 @@ mod tests {
     fn a_bomb_is_refused_by_its_declared_size() {
         let zeros = vec![0_u8; 64 * 1024 * 1024];
         let bomb = Bytes::from(zstd::bulk::compress(&zeros, 19).unwrap());
-        for declared in [10_u32, 1024 * 1024, PACK_RAW_BYTES_MAX as u32] {
+        assert_eq!(
+            Pack::from_parts(1, 10, bomb.clone()).unwrap_err(),
+            PackError::Shape
+        );
+        for declared in [1024 * 1024, PACK_RAW_BYTES_MAX as u32] {
             let pack = Pack::from_parts(1, declared, bomb.clone()).unwrap();
             assert_eq!(
                 pack.unpack().unwrap_err(),

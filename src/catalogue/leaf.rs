@@ -173,17 +173,17 @@ impl LeafRecord {
         self.drop_old_tombstones();
     }
 
-    fn drop_old_tombstones(&mut self) {
+    /// Keeps the newest tombstones, and remembers up to which commit some were
+    /// dropped.
+    pub fn drop_old_tombstones(&mut self) {
         let keep = TOMBSTONES_MIN.max(self.files.len());
         if self.tombstones.len() <= keep {
             return;
         }
         let drop = self.tombstones.len() - keep;
         let dropped = self.tombstones.drain(..drop);
-        self.forgotten = dropped
-            .map(|tombstone| tombstone.removed)
-            .max()
-            .unwrap_or(0);
+        let newest = dropped.map(|tombstone| tombstone.removed).max();
+        self.forgotten = self.forgotten.max(newest.unwrap_or(0));
     }
 
     fn tombstone_bytes(&self, base: u64) -> usize {

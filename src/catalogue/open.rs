@@ -24,6 +24,8 @@ use crate::segment::{BlockKind, BlockPlace, Damage, SegmentError, SegmentLog, Se
 const LEAVES_BLOCK_BYTES: usize = 128 * 1024;
 /// A leaf record over this is cut into blocks of its own.
 const LEAF_PART_BYTES: usize = 1024 * 1024;
+/// Keys in one block of dropped leaves: they fit whatever their length.
+const UNSTAGE_KEYS_MAX: usize = 512;
 /// zstd level of leaf records.
 const LEAVES_LEVEL: i32 = 3;
 /// Levels of the tree are read by kind.
@@ -326,7 +328,7 @@ impl Catalogue {
     ///
     /// Errors: `CatalogueError`.
     pub fn unstage(&self, keys: &[LeafKey]) -> Result<(), CatalogueError> {
-        for keys in keys.chunks(LEAVES_BLOCK_BYTES / 8) {
+        for keys in keys.chunks(UNSTAGE_KEYS_MAX) {
             let mut pack = PackBuilder::default();
             for key in keys {
                 pack.push(key.as_bytes());

@@ -150,8 +150,8 @@ impl LeafPlan {
             self.report.files_written += 1;
             self.report.bytes_written += entry.size;
         }
-        if sync {
-            folders.values().try_for_each(Directory::sync)?;
+        if let Some(whole) = whole.as_ref().filter(|_| sync) {
+            sync_folders(staging.folder(whole), &whole.name, folders.keys())?;
         }
         self.staged_whole = whole;
         Ok(())
@@ -315,6 +315,24 @@ impl LeafPlan {
         }
         Ok(())
     }
+}
+
+/// Syncs the staged leaf `name` in `lane`, the folders of its files, and those
+/// between.
+fn sync_folders<'a>(
+    lane: &Directory,
+    name: &[u8],
+    folders: impl Iterator<Item = &'a Vec<u8>>,
+) -> Result<(), DiskError> {
+    let mut all: BTreeSet<&[u8]> = BTreeSet::from([&b""[..]]);
+    for folder in folders {
+        let mut path = folder.as_slice();
+        while !path.is_empty() && all.insert(path) {
+            path = split_last(path).0;
+        }
+    }
+    all.into_iter()
+        .try_for_each(|path| lane.open(&crate::disk::join(name, path))?.sync())
 }
 
 fn entries(record: &LeafRecord) -> Vec<Entry> {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -107,6 +108,9 @@ impl NodeError {
     }
 }
 
+/// How long work that still runs is waited for at the end.
+const LAST_USERS: Duration = Duration::from_secs(20);
+
 /// An open node.
 #[derive(Clone)]
 pub enum Node {
@@ -172,9 +176,21 @@ impl Node {
     ///
     /// Errors: `CatalogueError`; the next opening rebuilds then.
     pub fn close(self) -> Result<(), CatalogueError> {
+        let until = Instant::now() + LAST_USERS;
+        // Work on blocking threads can't be stopped, only waited for.
+        while self.users() > 1 && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(5));
+        }
         match self {
             Node::Center(center) => Arc::into_inner(center).map_or(Ok(()), Center::close),
             Node::Replica(replica) => Arc::into_inner(replica).map_or(Ok(()), Replica::close),
+        }
+    }
+
+    fn users(&self) -> usize {
+        match self {
+            Node::Center(center) => Arc::strong_count(center),
+            Node::Replica(replica) => Arc::strong_count(replica),
         }
     }
 }

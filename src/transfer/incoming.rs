@@ -205,13 +205,15 @@ impl Incoming {
             None => (vec![], self.wanted.sequence),
         };
         tombstones.extend(self.tombstones.iter().cloned());
-        Ok(LeafRecord {
+        let mut record = LeafRecord {
             sequence: self.wanted.sequence,
             files,
             tombstones,
             forgotten,
             ..LeafRecord::empty(self.wanted.key.clone())
-        })
+        };
+        record.drop_old_tombstones();
+        Ok(record)
     }
 }
 
@@ -226,15 +228,18 @@ pub(super) fn take(
 ) -> Result<Taken, PullError> {
     let mut taken = Taken::default();
     let mut complete = Vec::new();
+    let mut progress = false;
     for (mut leaf, delta) in incoming.into_iter().zip(std::mem::take(&mut bundle.deltas)) {
         let delta = match delta.state {
             DeltaState::Moved => {
+                progress = true;
                 taken.moved += 1;
                 continue;
             }
             DeltaState::Delta(delta) => delta,
         };
         let more = delta.more;
+        progress |= !more || !delta.entries.is_empty();
         leaf.extend(delta)?;
         if more {
             taken.unfinished.push(leaf);
@@ -249,6 +254,11 @@ pub(super) fn take(
         } else {
             return Err(leaf.fault("its entries do not give the proven digest"));
         }
+    }
+    if !progress {
+        return Err(PullError::Fault(
+            "a bundle that brings nothing and promises more".into(),
+        ));
     }
     let stored = store_verified(catalogue, &bundle, &complete)?;
     for mut leaf in complete {

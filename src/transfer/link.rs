@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use ed25519_dalek::SigningKey;
-use hikae_protocol::frame::{FRAME_HEADER_BYTES, Frame, FrameError, FrameHeader};
+use hikae_protocol::frame::{FRAME_HEADER_BYTES, Frame, FrameError, FrameHeader, FrameKind};
 use hikae_protocol::limits::STREAMS_MAX;
 use hikae_protocol::snapshot::NodeId;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
@@ -279,36 +279,56 @@ pub(super) async fn send(stream: &mut SendStream, frame: &Frame) -> Result<(), L
 }
 
 /// Receives a frame, or none at the end of the stream. Memory is taken as
-/// bytes arrive, after the header was checked.
+/// bytes arrive, after the header was checked; `deadline` is how long the peer
+/// may be silent.
 ///
 /// Errors: `LinkError`.
 pub(super) async fn receive(
     stream: &mut RecvStream,
     deadline: Duration,
 ) -> Result<Option<Frame>, LinkError> {
-    tokio::time::timeout(deadline, receive_frame(stream))
-        .await
-        .map_err(|_| LinkError::Silent(deadline))?
+    receive_frame(stream, deadline, |_| true).await
 }
 
-async fn receive_frame(stream: &mut RecvStream) -> Result<Option<Frame>, LinkError> {
+/// Receives a frame of a kind that a replica sends: others are refused on
+/// their header.
+///
+/// Errors: `LinkError`.
+pub(super) async fn receive_request(
+    stream: &mut RecvStream,
+    deadline: Duration,
+) -> Result<Option<Frame>, LinkError> {
+    receive_frame(stream, deadline, FrameKind::is_request).await
+}
+
+async fn receive_frame(
+    stream: &mut RecvStream,
+    deadline: Duration,
+    wanted: fn(FrameKind) -> bool,
+) -> Result<Option<Frame>, LinkError> {
+    let silent = |_| LinkError::Silent(deadline);
     let mut header = [0; FRAME_HEADER_BYTES];
-    match stream.read_exact(&mut header).await {
+    match tokio::time::timeout(deadline, stream.read_exact(&mut header))
+        .await
+        .map_err(silent)?
+    {
         Ok(()) => {}
         Err(quinn::ReadExactError::FinishedEarly(0)) => return Ok(None),
         Err(quinn::ReadExactError::FinishedEarly(_)) => return Err(LinkError::Ended),
         Err(quinn::ReadExactError::ReadError(error)) => return Err(read_error(&error)),
     }
     let header = FrameHeader::parse(header)?;
+    if !wanted(header.kind) {
+        return Err(FrameError::Kind(header.kind.byte()).into());
+    }
     let mut payload = BytesMut::new();
     while payload.len() < header.length {
-        let wanted = header.length - payload.len();
-        let chunk = stream
-            .read_chunk(wanted, true)
+        let missing = header.length - payload.len();
+        let chunk = tokio::time::timeout(deadline, stream.read_chunk(missing, true))
             .await
+            .map_err(silent)?
             .map_err(|error| read_error(&error))?;
-        let chunk = chunk.ok_or(LinkError::Ended)?;
-        payload.extend_from_slice(&chunk.bytes);
+        payload.extend_from_slice(&chunk.ok_or(LinkError::Ended)?.bytes);
     }
     Ok(Some(Frame {
         kind: header.kind,

@@ -61,7 +61,15 @@ pub(super) async fn prove(
         *round_trips += 1;
         let answer = ask(connection, catalogue, trusted, whole).await?;
         match answer.standing {
-            Standing::Same if !whole => return Ok(Proof::Unchanged),
+            // The own tree may have lost leaves to damage: it is whole only
+            // if it adds up.
+            Standing::Same if !whole && own_root(catalogue)? == answer.snapshot.snapshot().root => {
+                return Ok(Proof::Unchanged);
+            }
+            Standing::Same if !whole => {
+                tracing::warn!("the own tree is not the signed one; asking for the whole list");
+                continue;
+            }
             Standing::Stale => return Ok(Proof::Stale),
             _ => {}
         }
@@ -71,6 +79,10 @@ pub(super) async fn prove(
         tracing::warn!("the changes do not add up to the signed root; asking for the whole list");
     }
     Err(PullError::Root)
+}
+
+fn own_root(catalogue: &Catalogue) -> Result<Digest, PullError> {
+    Ok(catalogue.with_digests([])?.root)
 }
 
 async fn ask(

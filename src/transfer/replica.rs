@@ -103,7 +103,22 @@ pub async fn pull(
     trusted: NodeId,
     monitor: &dyn Monitor,
 ) -> Result<PullReport, PullError> {
-    let connection = link.connection();
+    let users = Arc::strong_count(catalogue);
+    let result = pull_rounds(link.connection(), catalogue, trusted, monitor).await;
+    // After an error, work on blocking threads may still be storing; nobody
+    // else may commit until it is done.
+    while result.is_err() && Arc::strong_count(catalogue) > users {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    result
+}
+
+async fn pull_rounds(
+    connection: &Connection,
+    catalogue: &Arc<Catalogue>,
+    trusted: NodeId,
+    monitor: &dyn Monitor,
+) -> Result<PullReport, PullError> {
     let mut report = PullReport::default();
     for _ in 0..ROUNDS_MAX {
         report.rounds += 1;
@@ -453,7 +468,7 @@ impl Round<'_> {
         match answer.kind {
             kind if kind == expected => Ok(answer),
             FrameKind::Refused => Err(PullError::Refused(
-                answer.decode().map_err(LinkError::from)?,
+                Refused::received(&answer).map_err(LinkError::from)?,
             )),
             other => Err(PullError::Fault(format!(
                 "a {other:?} frame where {expected:?} was due"
@@ -509,7 +524,7 @@ fn batches(entries: Vec<DeltaEntry>) -> Vec<Vec<DeltaEntry>> {
     let mut bytes = u64::MAX;
     for entry in entries {
         let full = bytes.saturating_add(entry.entry.size) > BUNDLE_BYTES as u64
-            || batches.last().is_some_and(|batch| batch.len() >= 1024);
+            || batches.last().is_some_and(|batch| batch.len() >= 128);
         if full {
             batches.push(vec![]);
             bytes = 0;

@@ -115,7 +115,7 @@ async fn answer_request(
     peer: NodeId,
     holdings: Arc<dyn Holdings>,
 ) -> Result<(), AnswerError> {
-    let frame = link::receive(receive, REQUEST_DEADLINE)
+    let frame = link::receive_request(receive, REQUEST_DEADLINE)
         .await?
         .ok_or(LinkError::Ended)?;
     if holdings.peer(&peer).is_none() {
@@ -181,24 +181,30 @@ fn proof(holdings: &dyn Holdings, pull: &Pull) -> Result<Vec<Frame>, AnswerError
         base,
     };
     let mut frames = vec![Frame::message(FrameKind::Offer, &offer)?];
-    for some in leaves.chunks(PROOF_LEAVES_MAX) {
-        let mut pack = PackBuilder::default();
-        for (key, value) in some {
-            let leaf = LeafProof {
-                key: key.clone(),
-                digest: value.digest,
-                sequence: value.sequence,
-                weight: match base {
-                    ProofBase::Cursor => value.newest_bytes,
-                    ProofBase::Empty => value.bytes,
-                },
-            };
-            pack.push(&encoded(&leaf)?);
-        }
+    let proof_frame = |pack: PackBuilder| -> Result<Frame, AnswerError> {
         let pack = pack
             .finish(NAMES_LEVEL)
             .map_err(|error| refused(RefusedCode::Unavailable, error.to_string()))?;
-        frames.push(Frame::pack(FrameKind::Proof, &pack)?);
+        Ok(Frame::pack(FrameKind::Proof, &pack)?)
+    };
+    let mut pack = PackBuilder::default();
+    for (key, value) in &leaves {
+        let leaf = LeafProof {
+            key: key.clone(),
+            digest: value.digest,
+            sequence: value.sequence,
+            weight: match base {
+                ProofBase::Cursor => value.newest_bytes,
+                ProofBase::Empty => value.bytes,
+            },
+        };
+        if pack.len() == PROOF_LEAVES_MAX || pack.raw_bytes() >= DELTA_BYTES {
+            frames.push(proof_frame(std::mem::take(&mut pack))?);
+        }
+        pack.push(&encoded(&leaf)?);
+    }
+    if !pack.is_empty() {
+        frames.push(proof_frame(pack)?);
     }
     let end = ProofEnd {
         leaves: leaves.len() as u64,

@@ -15,7 +15,7 @@ const SETTLE: Duration = Duration::from_secs(2);
 /// Times that a file which changes meanwhile is read again.
 const ATTEMPTS: usize = 3;
 /// Bytes read at once.
-const BUFFER_BYTES: usize = 256 * 1024;
+const BUFFER_BYTES: usize = 64 * 1024;
 
 /// A file's content, hashed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

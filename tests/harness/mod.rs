@@ -104,7 +104,11 @@ pub struct Site {
 impl Site {
     /// A generated center with this many records.
     pub fn generated(facilities: u64, patients: u64, records: u64) -> Site {
-        let site = Site::empty();
+        let folder = match records < LARGE_RECORDS {
+            true => tempfile::tempdir().unwrap(),
+            false => large_folder(),
+        };
+        let site = Site::empty_in(folder);
         let [facilities, patients, records] =
             [facilities, patients, records].map(|count| count.to_string());
         let made = hikae([
@@ -125,7 +129,10 @@ impl Site {
     /// A center whose storage is made by the test: `storage/volumes` and, if
     /// the test makes it, `storage/index.db`.
     pub fn empty() -> Site {
-        let folder = tempfile::tempdir().unwrap();
+        Site::empty_in(tempfile::tempdir().unwrap())
+    }
+
+    fn empty_in(folder: tempfile::TempDir) -> Site {
         let text = |name: &str| folder.path().join(name).to_str().unwrap().to_string();
         let id = |home: &str, role: &str| {
             let made = hikae(["init", "--home", text(home).as_str(), "--role", role]).ok();
@@ -555,7 +562,7 @@ impl Site {
     }
 
     /// `rsync` has nothing to do from the center's volumes to the backup's
-    /// tree but to make directories without files.
+    /// tree but to make or remove directories without files.
     #[track_caller]
     pub fn assert_rsync_idle(&self) {
         let found = rsync_work(&self.volumes(), &self.tree());
@@ -574,10 +581,15 @@ pub fn rsync_work(one: &Path, two: &Path) -> Vec<String> {
         .expect("rsync runs (Debian: apt-get install rsync)");
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "rsync: {error}");
+    let is_empty = |root: &Path, path: &[u8]| {
+        let path = root.join(OsStr::from_bytes(path));
+        path.is_dir() && look(&path).is_empty()
+    };
     let is_empty_directory = |line: &[u8]| {
-        let path = line.strip_prefix(b"cd+++++++++ ");
-        let path = path.map(|path| one.join(OsStr::from_bytes(path)));
-        path.is_some_and(|path| path.is_dir() && look(&path).is_empty())
+        let made = line.strip_prefix(b"cd+++++++++ ");
+        let removed = line.strip_prefix(b"*deleting   ");
+        made.is_some_and(|path| is_empty(one, path))
+            || removed.is_some_and(|path| is_empty(two, path))
     };
     output
         .stdout
@@ -585,4 +597,28 @@ pub fn rsync_work(one: &Path, two: &Path) -> Vec<String> {
         .filter(|line| !line.is_empty() && !is_empty_directory(line))
         .map(|line| String::from_utf8_lossy(line).into_owned())
         .collect()
+}
+
+/// Records from which on a site is a large one.
+const LARGE_RECORDS: u64 = 10_000;
+/// What a large site takes in memory, and as much again.
+const LARGE_BYTES: u64 = 8 << 30;
+const LARGE_INODES: u64 = 2_000_000;
+
+/// A temporary folder for a million files and folders: in memory where there
+/// is room, for disks take minutes to make and remove so many.
+fn large_folder() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    let room = rustix::fs::statvfs(memory).is_ok_and(|found| {
+        found.f_bavail * found.f_frsize > LARGE_BYTES && found.f_favail > LARGE_INODES
+    });
+    let free = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let free: Option<u64> = free
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:"))
+        .and_then(|kilobytes| kilobytes.split_whitespace().next()?.parse().ok());
+    match room && free.unwrap_or(0) * 1024 > LARGE_BYTES {
+        true => tempfile::tempdir_in(memory).unwrap(),
+        false => tempfile::tempdir().unwrap(),
+    }
 }

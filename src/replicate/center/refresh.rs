@@ -28,6 +28,8 @@ struct Round {
     scopes: BTreeMap<Vec<u8>, (Scope, bool)>,
     /// Where each INDEX DB's next reading goes on.
     watermarks: BTreeMap<String, Watermark>,
+    /// Hints of volumes that are known and not there now.
+    absent: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 /// Brings the catalogue up to date.
@@ -53,13 +55,18 @@ pub(super) fn refresh(
             parts.leaves.insert(key.clone(), directories.clone());
         }
     }
-    for (volume, directory) in std::mem::take(&mut state.missed) {
-        add_directory(&mut round, &volume, directory);
+    let missed = std::mem::take(&mut state.missed);
+    for (volume, directory) in missed.iter().chain(&round.absent.clone()) {
+        match found.iter().any(|found| found.name == *volume) {
+            true => add_directory(&mut round, volume, directory.clone()),
+            false => drop(state.missed.insert((volume.clone(), directory.clone()))),
+        }
     }
     monitor.stage("look at the storage", None);
     let result = look_at_volumes(center, state, &round, &found, accept, &mut report, monitor);
     if result.is_err() {
         state.again.extend(again);
+        state.missed.extend(missed);
     }
     result?;
     forget_vanished(center, state, &found, accept, &mut report)?;
@@ -115,6 +122,7 @@ fn plan(
     let mut round = Round {
         scopes: BTreeMap::new(),
         watermarks: BTreeMap::new(),
+        absent: vec![],
     };
     walks(center, state, look, found, &mut round);
     for index in &center.indexes {
@@ -140,7 +148,10 @@ fn plan(
         report.garbage.extend(changes.garbage);
         for hint in changes.hints {
             if !found.iter().any(|volume| volume.name == hint.volume) {
-                report.hints_of_unknown_volumes += 1;
+                match state.volumes.contains_key(&hint.volume) {
+                    true => round.absent.push((hint.volume, hint.directory)),
+                    false => report.hints_of_unknown_volumes += 1,
+                }
                 continue;
             }
             report.directories_hinted += 1;
@@ -343,7 +354,10 @@ impl Taker<'_> {
         }
         let (changed, restated) = (look.is_changed(), !look.restated.is_empty());
         if !look.again.is_empty() {
-            self.again.insert(look.key.clone(), look.again);
+            self.again
+                .entry(look.key.clone())
+                .or_default()
+                .extend(look.again);
         }
         self.left_out.extend(look.left_out);
         if !changed && !restated {
@@ -506,5 +520,8 @@ fn commit(center: &Center, report: &mut RefreshReport) -> Result<(), CenterError
 fn first_epoch() -> Result<Epoch, CenterError> {
     let mut random = [0; 16];
     getrandom::fill(&mut random).map_err(|_| CenterError::Random)?;
-    Ok(Epoch { counter: 1, random })
+    // A center that lost its store begins a later life than the one before,
+    // without knowing it: the counter is the time of birth, in seconds.
+    let counter = u64::try_from(now_ms() / 1000).unwrap_or(0).max(1);
+    Ok(Epoch { counter, random })
 }
