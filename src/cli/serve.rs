@@ -44,6 +44,7 @@ pub(super) async fn stay(context: &Context, home: &Path, follow: bool) -> Outcom
             json: serde_json::json!({ "ended": true }),
             text: "ended".into(),
         },
+        Err(error @ ServeError::CenterFollows) => Outcome::error(exit_code::USAGE, &error),
         Err(ServeError::Node(error)) => Outcome::error(error.exit_code(), &error),
         Err(error) => Outcome::error(exit_code::FAILED, &error),
     }

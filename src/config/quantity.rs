@@ -71,3 +71,25 @@ pub(super) fn duration<'de, D: Deserializer<'de>>(
         ))
     })
 }
+
+/// A span of time that is not nothing.
+pub(super) fn some_time<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<std::time::Duration, D::Error> {
+    let span = duration(deserializer)?;
+    match span.is_zero() {
+        true => Err(de::Error::custom("expected more than no time")),
+        false => Ok(span),
+    }
+}
+
+/// A share, from 0 to 1.
+pub(super) fn share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    let share = f64::deserialize(deserializer)?;
+    match (0.0..=1.0).contains(&share) {
+        true => Ok(share),
+        false => Err(de::Error::custom(format!(
+            "share {share}: expected a number from 0 to 1"
+        ))),
+    }
+}

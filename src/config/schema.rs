@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::marker::PhantomData;
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use hikae_protocol::snapshot::NodeId;
 use serde::de::{MapAccess, SeqAccess, Visitor, value};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use super::quantity::{Hours, Rate, duration};
+use super::quantity::{Hours, Rate, duration, share, some_time};
 
 /// What a node is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,10 +48,10 @@ pub(super) struct File {
     pub source: Vec<Source>,
     #[serde(default)]
     pub schedule: Schedule,
-    #[serde(default)]
-    guard: Guard,
-    #[serde(default)]
-    retention: Retention,
+    #[serde(default, rename = "guard")]
+    _guard: Guard,
+    #[serde(default, rename = "retention")]
+    _retention: Retention,
     filter: Option<Filter>,
 }
 
@@ -69,6 +70,7 @@ pub struct Listen {
 #[serde(deny_unknown_fields)]
 pub struct IndexDb {
     /// `sqlite:///path/index.db`.
+    #[serde(deserialize_with = "index_url")]
     pub url: String,
     /// The table.
     #[serde(default = "default_table")]
@@ -167,7 +169,7 @@ pub struct SourceLink {
 #[serde(deny_unknown_fields, default)]
 pub struct Schedule {
     /// Between refreshes by hints while serving.
-    #[serde(deserialize_with = "duration")]
+    #[serde(deserialize_with = "some_time")]
     pub hints: Duration,
     /// Every volume is walked within this time.
     #[serde(deserialize_with = "duration")]
@@ -189,21 +191,25 @@ impl Default for Schedule {
     }
 }
 
+/// Records after which the publication of a volume is held, by default.
+const GUARD_RECORDS: NonZeroU64 = NonZeroU64::new(1000).unwrap();
+
 /// When the publication of a volume is held.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Guard {
     /// Share of a volume's records.
+    #[serde(deserialize_with = "share")]
     pub share: f64,
     /// Records.
-    pub records: u64,
+    pub records: NonZeroU64,
 }
 
 impl Default for Guard {
     fn default() -> Guard {
         Guard {
             share: 0.05,
-            records: 1000,
+            records: GUARD_RECORDS,
         }
     }
 }
@@ -213,7 +219,7 @@ impl Default for Guard {
 #[serde(deny_unknown_fields, default)]
 pub struct Retention {
     /// By the replica's own clock.
-    #[serde(deserialize_with = "duration")]
+    #[serde(deserialize_with = "some_time")]
     pub keep: Duration,
 }
 
@@ -245,12 +251,6 @@ impl File {
         }
         if self.filter.is_some() {
             return Err("[filter] is not in this version: a replica keeps every volume".into());
-        }
-        if !(0.0..=1.0).contains(&self.guard.share) {
-            return Err("[guard] share: expected a number from 0 to 1".into());
-        }
-        if self.guard.records == 0 || self.retention.keep.is_zero() {
-            return Err("[guard] records and [retention] keep: expected more than nothing".into());
         }
         if let Some(peer) = self.peer.iter().find(|peer| peer.volumes != ["*"]) {
             return Err(format!(
@@ -300,6 +300,16 @@ impl File {
             }
         }
         Ok(())
+    }
+}
+
+fn index_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    match text.starts_with("sqlite:") {
+        true => Ok(text),
+        false => Err(de::Error::custom(format!(
+            "{text:?} is no INDEX DB of this version; expected like \"sqlite:///path/index.db\""
+        ))),
     }
 }
 

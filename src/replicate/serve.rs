@@ -22,6 +22,9 @@ pub enum ServeError {
     /// The home or store is not usable.
     #[error(transparent)]
     Node(#[from] NodeError),
+    /// A center was told to follow.
+    #[error("a center pulls from nobody; run sync --follow on a backup or laptop")]
+    CenterFollows,
     /// The control socket could not be opened.
     #[error(transparent)]
     Control(#[from] ControlError),
@@ -53,6 +56,10 @@ pub async fn serve(
     let mut addresses = Vec::new();
     let mut listeners = Vec::new();
     let id = match &node {
+        Node::Center(_) if follow => {
+            let _ = node.close();
+            return Err(ServeError::CenterFollows);
+        }
         Node::Center(center) => {
             for address in &center.config().listen {
                 let admitting = center.clone();

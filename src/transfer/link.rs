@@ -156,7 +156,8 @@ impl Link {
         LinkStats::of(&self.connection)
     }
 
-    pub(super) fn connection(&self) -> &Connection {
+    /// The connection.
+    pub fn connection(&self) -> &Connection {
         &self.connection
     }
 
@@ -181,7 +182,8 @@ impl Listener {
         self.endpoint.local_addr().ok()
     }
 
-    pub(super) fn endpoint(&self) -> &Endpoint {
+    /// The endpoint.
+    pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
 

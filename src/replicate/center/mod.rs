@@ -53,6 +53,16 @@ pub enum CenterError {
     /// The center has no volumes configured.
     #[error("{0}: no volumes; name them in [volumes] or [[volume]]")]
     NoVolumes(PathBuf),
+    /// A volume is named and discovered, at two places.
+    #[error("volume {volume} has two roots: {one} and {two}")]
+    Twice {
+        /// Which volume.
+        volume: hikae_protocol::objectpath::PathText,
+        /// One root.
+        one: PathBuf,
+        /// The other.
+        two: PathBuf,
+    },
     /// Threads could not be started.
     #[error("threads could not be started: {0}")]
     Threads(String),

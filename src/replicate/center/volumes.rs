@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use hikae_protocol::objectpath::PathText;
 
+use super::CenterError;
 use super::state::VolumeState;
 use crate::config::Config;
 use crate::disk::{Directory, DiskError, ItemKind, RootIdentity, path_below};
@@ -75,8 +76,9 @@ pub enum RootError {
 
 /// The configured volumes, sorted by name.
 ///
-/// Errors: `DiskError` when the folder to discover them in can't be read.
-pub(super) fn discover(config: &Config) -> Result<Vec<VolumeRoot>, DiskError> {
+/// Errors: `CenterError::Disk` when the folder to discover them in can't be
+/// read, `CenterError::Twice` when a volume has two roots.
+pub(super) fn discover(config: &Config) -> Result<Vec<VolumeRoot>, CenterError> {
     let mut found: Vec<VolumeRoot> = config
         .volume
         .iter()
@@ -105,8 +107,15 @@ pub(super) fn discover(config: &Config) -> Result<Vec<VolumeRoot>, DiskError> {
         }
     }
     found.sort_unstable_by(|one, two| one.name.cmp(&two.name));
-    found.dedup_by(|one, two| one.name == two.name);
-    Ok(found)
+    // Of two roots for one volume one would never be looked at.
+    match found.windows(2).find(|pair| pair[0].name == pair[1].name) {
+        Some(pair) => Err(CenterError::Twice {
+            volume: PathText::new(&pair[0].name),
+            one: pair[0].root.clone(),
+            two: pair[1].root.clone(),
+        }),
+        None => Ok(found),
+    }
 }
 
 /// Opens a root and checks that it is the one that is known.
