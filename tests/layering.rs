@@ -286,11 +286,10 @@ fn code(text: &str) -> String {
         let length = match rest {
             ['/', '/', ..] => rest.iter().take_while(|letter| **letter != '\n').count(),
             ['/', '*', ..] => block_comment(rest),
-            ['r', '"' | '#', ..] if !out.ends_with(is_word) => match raw_literal(rest) {
-                Some(length) => length,
-                // r#name
-                None => 2,
-            },
+            ['r', '"' | '#', ..] if !out.ends_with(is_word) => {
+                // Else r#name.
+                raw_literal(rest).unwrap_or(2)
+            }
             ['"', ..] => literal(rest),
             ['\'', '\\', ..] => escaped_letter(rest),
             ['\'', _, '\'', ..] => 3,
