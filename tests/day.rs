@@ -16,7 +16,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use harness::{Site, look};
+use harness::{Opened, Site, Watch, folders, look};
 use serde_json::Value;
 
 /// A storage at one moment: path to (inode, content's hash, size).
@@ -178,13 +178,6 @@ fn hinted(site: &Site, day: &str) -> BTreeSet<PathBuf> {
     .collect()
 }
 
-/// A directory and all below it.
-fn directories(folder: &Path) -> u64 {
-    let below = fs::read_dir(folder).unwrap().map(|item| item.unwrap());
-    let folders = below.filter(|item| item.file_type().unwrap().is_dir());
-    1 + folders.map(|item| directories(&item.path())).sum::<u64>()
-}
-
 fn number(value: &Value) -> u64 {
     value
         .as_u64()
@@ -212,7 +205,12 @@ fn a_day_of_ten_thousand_changes_arrives_by_hints_alone() {
 
     let day = site.day(10_000);
     let hinted = hinted(&site, day["day"].as_str().unwrap());
-    let sync = site.backup(&["sync"]).ok();
+    let watch = Watch::of("folders opened in a day", site.record_folders());
+    let sync = || site.backup(&["sync"]).ok();
+    let (sync, opened) = match &watch {
+        Some(watch) => watch.during(sync),
+        None => (sync(), Opened::default()),
+    };
     let refresh = site.last_refresh();
     let told = told(&before, &storage(&site));
     println!("{}", summary(&told, &day, hinted.len()));
@@ -222,11 +220,19 @@ fn a_day_of_ten_thousand_changes_arrives_by_hints_alone() {
     assert_eq!(hinted.len() as u64, number(&day["hinted_directories"]));
     assert_eq!(refresh["directories_hinted"], day["hinted_directories"]);
     assert_eq!(refresh["volumes_walked"], 0);
-    let below: u64 = hinted
+    let below: BTreeSet<PathBuf> = hinted
         .iter()
-        .map(|directory| directories(&site.volumes().join(directory)))
-        .sum();
-    assert_eq!(refresh["counts"]["directories_read"], below);
+        .flat_map(|directory| folders(&site.volumes().join(directory)))
+        .collect();
+    assert_eq!(refresh["counts"]["directories_read"], below.len());
+    if watch.is_some() {
+        // Beside those, a volume's root is where every look begins.
+        let roots = opened.folders.difference(&below);
+        let roots: Vec<&PathBuf> = roots.collect();
+        let is_root = |path: &&&PathBuf| path.parent().unwrap().parent() == Some(&site.volumes());
+        assert!(roots.iter().all(|root| is_root(&root)), "{roots:?}");
+        assert!(opened.folders.is_superset(&below));
+    }
     assert_eq!(refresh["counts"]["directories_absent"], 0);
     assert_eq!(
         refresh["counts"]["files_read"],

@@ -2,126 +2,379 @@
 //! roots and equal trees every time.
 //!
 //! `HIKAE_KILL_CYCLES` (default 20) and `HIKAE_KILL_SEED` choose how many and
-//! which; the counts are printed.
+//! which; the counts are printed. `HIKAE_KEEP` leaves the folder of a failed
+//! run.
 
 #![allow(clippy::unwrap_used, reason = "a test that can not go on fails")]
 
 mod harness;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::fs;
+use std::time::{Duration, Instant};
 
-use harness::{Process, Site};
+use harness::{Process, Site, lasting_port};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use serde_json::Value;
 
 /// Folders are compared as a whole this often.
-const COMPARE_EVERY: u64 = 10;
+const COMPARE_EVERY: u64 = 5;
+/// The backup begins with nothing this often, so that first copies are hit.
+const ANEW_EVERY: u64 = 12;
+/// A link is dead after 10 s without a sign; then a sync must end.
+const DEAD_LINK: Duration = Duration::from_secs(20);
 
 /// Who is killed, and while doing what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Victim {
-    /// The center while it answers a sync.
-    Center,
-    /// The backup while it pulls and publishes.
+    /// The backup while it connects, pulls and publishes.
     Backup,
+    /// The backup while it publishes.
+    BackupPublishing,
+    /// The center while it answers a sync; the backup soon after.
+    Center,
+    /// The center while it answers a sync; the backup lives on and notices.
+    CenterAlone,
+    /// Both at once.
+    Both,
     /// The center while it starts and refreshes.
     CenterStarting,
     /// The center while it walks.
     CenterWalking,
 }
 
-const VICTIMS: [Victim; 5] = [
+/// One of these is drawn.
+const VICTIMS: [Victim; 16] = [
+    Victim::Backup,
+    Victim::Backup,
+    Victim::Backup,
+    Victim::BackupPublishing,
+    Victim::BackupPublishing,
+    Victim::BackupPublishing,
     Victim::Center,
-    Victim::Backup,
-    Victim::Backup,
+    Victim::Center,
+    Victim::Center,
+    Victim::Center,
+    Victim::CenterAlone,
+    Victim::Both,
+    Victim::Both,
+    Victim::CenterStarting,
     Victim::CenterStarting,
     Victim::CenterWalking,
 ];
+
+impl Victim {
+    fn is_in_sync(self) -> bool {
+        !matches!(self, Victim::CenterStarting | Victim::CenterWalking)
+    }
+}
 
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().unwrap())
 }
 
+/// What whole works took when nobody was killed: a moment to kill at is drawn
+/// from these times.
+#[derive(Debug, Default)]
+struct Times {
+    /// A sync of a day, the process's start and end included.
+    sync: Duration,
+    /// The part of it at the end that publishes.
+    publish: Duration,
+    /// Until a center has started, rebuilt its index and refreshed.
+    start: Duration,
+    /// A walk by itself.
+    walk: Duration,
+}
+
+impl Times {
+    /// From when to when to kill, after the begin.
+    fn window(&self, victim: Victim) -> (Duration, Duration) {
+        match victim {
+            Victim::BackupPublishing => (self.sync.saturating_sub(self.publish), self.sync),
+            Victim::CenterStarting => (Duration::ZERO, self.start),
+            Victim::CenterWalking => (Duration::ZERO, self.walk),
+            _ => (Duration::ZERO, self.sync),
+        }
+    }
+
+    /// Half of what was, half of what is now: work comes in several sizes.
+    fn learn(known: &mut Duration, now: Duration) {
+        *known = match known.is_zero() {
+            true => now,
+            false => (*known + now) / 2,
+        };
+    }
+}
+
+struct Run {
+    site: Site,
+    random: ChaCha8Rng,
+    times: Times,
+    /// By victim: kills while it was at work, and when it had ended already.
+    kills: BTreeMap<(Victim, &'static str), u64>,
+    /// Second kills, while what was killed started again.
+    kills_again: u64,
+    days: u64,
+    syncs_resumed: u64,
+    leaves_resumed: u64,
+    leaves_recovered: u64,
+    centers_rebuilt: u64,
+    comparisons: u64,
+}
+
+impl Run {
+    fn new(seed: u64) -> Run {
+        let mut site = Site::generated(2, 250, 3_000);
+        site.port = lasting_port();
+        site.configure(true);
+        Run {
+            site,
+            random: ChaCha8Rng::seed_from_u64(seed),
+            times: Times::default(),
+            kills: BTreeMap::new(),
+            kills_again: 0,
+            days: 0,
+            syncs_resumed: 0,
+            leaves_resumed: 0,
+            leaves_recovered: 0,
+            centers_rebuilt: 0,
+            comparisons: 0,
+        }
+    }
+
+    fn one_of(&mut self, chances: u64) -> bool {
+        self.random.random_range(0..chances) == 0
+    }
+
+    fn draw<T: Copy>(&mut self, items: &[T]) -> T {
+        items[self.random.random_range(0..items.len())]
+    }
+
+    fn moment(&mut self, (from, to): (Duration, Duration)) -> Duration {
+        let span = (to - from).as_micros().max(1) as u64;
+        from + Duration::from_micros(self.random.random_range(0..span))
+    }
+
+    fn serve(&self) -> Process {
+        let mut center = self.site.spawn_logged("center", &["serve"]);
+        center.wait_for_port(self.site.port);
+        center
+    }
+
+    fn day(&mut self) {
+        let changes = self.draw(&[5, 40, 150, 300]);
+        self.site.day(changes);
+        self.days += 1;
+    }
+
+    /// The backup loses its store and its tree.
+    fn begin_anew(&self) {
+        for folder in ["backup/store", "tree"] {
+            let path = self.site.path(folder);
+            if path.exists() {
+                fs::remove_dir_all(path).unwrap();
+            }
+        }
+    }
+
+    fn count(&mut self, victim: Victim, at_work: bool) {
+        let moment = match at_work {
+            true => "at work",
+            false => "too late",
+        };
+        *self.kills.entry((victim, moment)).or_default() += 1;
+    }
+
+    /// One kill, and sometimes another one while what was killed recovers.
+    fn kill(&mut self, victim: Victim) {
+        let window = self.times.window(victim);
+        let moment = self.moment(window);
+        let at_work = match victim.is_in_sync() {
+            true => self.kill_in_sync(victim, moment),
+            false => {
+                let work: &[&str] = match victim {
+                    Victim::CenterWalking => &["scan", "--walk"],
+                    _ => &["serve"],
+                };
+                let mut center = self.site.spawn_logged("center", work);
+                kill_after(&mut center, moment)
+            }
+        };
+        self.count(victim, at_work);
+        if self.one_of(3) {
+            let (home, work, window) = match victim {
+                Victim::Backup | Victim::BackupPublishing => ("backup", "sync", self.times.sync),
+                _ => ("center", "serve", self.times.start),
+            };
+            let moment = self.moment((Duration::ZERO, window));
+            let _center = (home == "backup").then(|| self.serve());
+            let mut again = self.site.spawn_logged(home, &[work]);
+            self.kills_again += u64::from(kill_after(&mut again, moment));
+        }
+    }
+
+    /// Whether the sync was at work when somebody was killed.
+    fn kill_in_sync(&self, victim: Victim, moment: Duration) -> bool {
+        let mut center = self.serve();
+        let mut sync = self.site.spawn_logged("backup", &["sync"]);
+        std::thread::sleep(moment);
+        let at_work = sync.is_running();
+        match victim {
+            Victim::Backup | Victim::BackupPublishing => sync.kill(),
+            Victim::CenterAlone => {
+                center.kill();
+                let ended = ended_by_itself(&mut sync);
+                assert!(ended, "the sync hangs:\n{}", self.site.log("backup"));
+            }
+            _ => {
+                center.kill();
+                sync.kill();
+            }
+        }
+        at_work
+    }
+
+    /// Both start again and sync once: all is equal.
+    fn recover(&mut self) {
+        let begun = Instant::now();
+        let center = self.serve();
+        // The first refresh runs; a status does not wait for it, a scan does.
+        let scan = self.site.center(&["scan"]).ok();
+        Times::learn(&mut self.times.start, begun.elapsed());
+        let begun = Instant::now();
+        let sync = self.site.backup(&["sync"]).ok();
+        let whole = begun.elapsed();
+        assert_eq!(sync["roots_equal"], true, "{sync}");
+        assert_eq!(sync["root"], scan["root"], "{sync}");
+        let status = self.site.status("backup");
+        assert_eq!(status["is_published"], true, "{status}");
+        assert!(!self.site.tree().join(".hikae").exists());
+        let resumed = count_of(&sync["pull"]["leaves_resumed"]);
+        self.syncs_resumed += u64::from(resumed > 0);
+        self.leaves_resumed += resumed;
+        self.leaves_recovered += count_of(&sync["publish"]["leaves_recovered"]);
+        let rebuilt = &self.site.status("center")["rebuilt"];
+        self.centers_rebuilt += u64::from(!rebuilt.is_null());
+        if !rebuilt.is_null() {
+            assert_eq!(rebuilt["root_matches"], true, "{rebuilt}");
+            assert_eq!(rebuilt["damages"].as_array().map(Vec::len), Some(0));
+        }
+        // What a sync takes whose work was not done before the kill.
+        if count_of(&sync["pull"]["leaves"]) > resumed + 20 {
+            Times::learn(&mut self.times.sync, whole);
+            let publish = sync["publish"]["seconds"].as_f64().unwrap_or(0.0);
+            let publish = Duration::from_secs_f64(publish) + Duration::from_millis(20);
+            Times::learn(&mut self.times.publish, publish.min(whole));
+        }
+        center.end();
+    }
+
+    /// Everything, by the outer looks and by both nodes' own verification.
+    fn compare(&mut self) {
+        self.site.assert_equal();
+        self.site.assert_rsync_idle();
+        self.site.backup(&["verify"]).ok();
+        let center = self.site.center(&["verify"]).ok();
+        assert_eq!(center["leaves_changed"], 0, "{center}");
+        self.comparisons += 1;
+    }
+
+    /// The center's first walk is killed, then the first copy: what was done
+    /// is not done again.
+    fn first_steps(&mut self) {
+        let begun = Instant::now();
+        let mut scan = self.site.spawn_logged("center", &["scan"]);
+        while scan.is_running() && begun.elapsed() < Duration::from_millis(25) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.count(Victim::CenterWalking, scan.is_running());
+        scan.kill();
+        let begun = Instant::now();
+        self.site.center(&["scan", "--walk"]).ok();
+        self.times.walk = begun.elapsed();
+        self.times.start = begun.elapsed();
+        self.times.sync = Duration::from_millis(300);
+        self.times.publish = Duration::from_millis(150);
+        self.kill(Victim::Backup);
+    }
+}
+
+fn count_of(value: &Value) -> u64 {
+    value.as_u64().unwrap_or(0)
+}
+
 /// Kills after a while; says whether the process was still at work.
-fn kill_after(process: &mut Process, delay: Duration) -> bool {
-    std::thread::sleep(delay);
-    let at_work = process.0.try_wait().unwrap().is_none();
+fn kill_after(process: &mut Process, moment: Duration) -> bool {
+    std::thread::sleep(moment);
+    let at_work = process.is_running();
     process.kill();
     at_work
 }
 
-fn cycle(site: &Site, victim: Victim, delay: Duration) -> bool {
-    match victim {
-        Victim::Center | Victim::Backup => {
-            let mut center = site.serve();
-            let mut sync = site.spawn("backup", &["sync"]);
-            match victim {
-                Victim::Center => {
-                    std::thread::sleep(delay);
-                    let at_work = sync.0.try_wait().unwrap().is_none();
-                    center.kill();
-                    sync.kill();
-                    at_work
-                }
-                _ => kill_after(&mut sync, delay),
-            }
+fn ended_by_itself(process: &mut Process) -> bool {
+    let begun = Instant::now();
+    while begun.elapsed() < DEAD_LINK {
+        if !process.is_running() {
+            return true;
         }
-        Victim::CenterStarting => kill_after(&mut site.spawn("center", &["serve"]), delay),
-        Victim::CenterWalking => kill_after(&mut site.spawn("center", &["scan", "--walk"]), delay),
+        std::thread::sleep(Duration::from_millis(20));
     }
+    false
 }
 
 #[test]
 fn killed_at_any_moment_it_ends_equal() {
-    let (cycles, seed) = (
-        number("HIKAE_KILL_CYCLES", 20),
-        number("HIKAE_KILL_SEED", 20_110_311),
-    );
-    println!("{cycles} kills, HIKAE_KILL_SEED={seed}");
-    let mut random = ChaCha8Rng::seed_from_u64(seed);
-    let site = Site::generated(2, 250, 3_000);
-    let mut counts: BTreeMap<(Victim, &str), u64> = BTreeMap::new();
-    let mut rebuilt = 0;
-    for at in 0..cycles {
-        // The first kills hit the first copy.
-        if at >= 3 {
-            site.day([5, 40, 150][random.random_range(0..3)]);
+    let cycles = number("HIKAE_KILL_CYCLES", 20);
+    let seed = number("HIKAE_KILL_SEED", 20_110_311);
+    println!("{cycles} cycles, HIKAE_KILL_SEED={seed}");
+    let mut run = Run::new(seed);
+    let begun = Instant::now();
+    run.first_steps();
+    for at in 1..=cycles {
+        if at % ANEW_EVERY == 0 {
+            run.begin_anew();
         }
-        let victim = match at {
-            0 | 1 => Victim::Backup,
-            _ => VICTIMS[random.random_range(0..VICTIMS.len())],
-        };
-        let longest = [40, 150, 500][random.random_range(0..3)];
-        let delay = Duration::from_millis(random.random_range(0..longest));
-        let moment = match cycle(&site, victim, delay) {
-            true => "at work",
-            false => "done before",
-        };
-        *counts.entry((victim, moment)).or_default() += 1;
-        if at < 2 {
-            continue;
+        // Now and then nothing changed since the last sync.
+        if !run.one_of(5) {
+            run.day();
         }
-        let center = site.serve();
-        let report = site.backup(&["sync"]).ok();
-        assert_eq!(report["roots_equal"], true, "cycle {at}, {victim:?}");
-        let status = site.backup(&["status"]).ok();
-        assert_eq!(status["is_published"], true, "cycle {at}, {victim:?}");
-        rebuilt += u64::from(!site.center(&["status"]).ok()["rebuilt"].is_null());
-        center.end();
-        if at % COMPARE_EVERY == COMPARE_EVERY - 1 || at + 1 == cycles {
-            site.assert_equal();
-            site.backup(&["verify"]).ok();
+        let victim = run.draw(&VICTIMS);
+        println!("cycle {at}: {victim:?}");
+        run.kill(victim);
+        run.recover();
+        if at % COMPARE_EVERY == 0 || at == cycles {
+            run.compare();
         }
     }
-    println!("killed: {counts:?}; the center rebuilt its index {rebuilt} times");
-    let at_work: u64 = counts
-        .iter()
-        .filter(|((_, moment), _)| *moment == "at work")
-        .map(|(_, count)| count)
-        .sum();
+    report(&run, begun.elapsed());
+    let in_sync = |moment| {
+        let kills = run.kills.iter();
+        let kills = kills.filter(move |((victim, at), _)| victim.is_in_sync() && *at == moment);
+        kills.map(|(_, count)| count).sum::<u64>()
+    };
+    let (at_work, too_late) = (in_sync("at work"), in_sync("too late"));
     assert!(
-        at_work * 2 > cycles,
-        "too few kills hit a process at work: {counts:?}"
+        at_work > 2 * too_late,
+        "too few kills hit a sync: {at_work}, {too_late} came too late"
+    );
+}
+
+fn report(run: &Run, took: Duration) {
+    println!("kills in {took:.0?}, and {} days of changes:", run.days);
+    for ((victim, moment), count) in &run.kills {
+        println!("  {victim:?}, {moment}: {count}");
+    }
+    println!("  once more while it started again: {}", run.kills_again);
+    println!(
+        "{} syncs went on with {} leaves of a broken one; {} leaves of the tree were recovered; \
+         the center rebuilt its index {} times; {} whole comparisons; {:?}",
+        run.syncs_resumed,
+        run.leaves_resumed,
+        run.leaves_recovered,
+        run.centers_rebuilt,
+        run.comparisons,
+        run.times,
     );
 }

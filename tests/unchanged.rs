@@ -1,5 +1,6 @@
 //! Nothing changed: one round trip after the handshake, under 10 kB, and no
-//! look at the storage's files, whatever its size.
+//! look at the storage's files, whatever its size: by the center's own counts,
+//! and as seen from outside by who watches every folder.
 
 #![allow(clippy::unwrap_used, reason = "a test that can not go on fails")]
 
@@ -7,7 +8,7 @@ mod harness;
 
 use std::time::Duration;
 
-use harness::Site;
+use harness::{Site, Watch};
 use serde_json::Value;
 
 /// Files that changed within this time before they were read are looked at
@@ -67,6 +68,30 @@ fn nothing_changed_costs_nothing(patients: u64, records: u64) {
     assert_eq!(report["pull"]["changed"], true, "{day}");
     assert!(number(&report["pull"]["requests"]) > 0);
     assert!(number(&last_refresh(&site)["counts"]["files_read"]) > 0);
+}
+
+/// No folder of records is opened, and no file in one: seen by inotify.
+#[test]
+fn nobody_opens_a_folder_of_records() {
+    let site = Site::generated(5, 170, 2_000);
+    let _center = site.serve();
+    site.backup(&["sync"]).ok();
+    settle(&site);
+    let folders = site.record_folders();
+    let Some(watch) = Watch::of("nobody_opens_a_folder_of_records", folders) else {
+        return;
+    };
+    let (report, opened) = watch.during(|| site.backup(&["sync"]).ok());
+    assert_eq!(report["pull"]["changed"], false);
+    assert!(opened.folders.is_empty(), "{opened:?}");
+    assert!(opened.items.is_empty(), "{opened:?}");
+
+    // The watch does see a walk: every folder, and no file.
+    let (_, opened) = watch.during(|| site.center(&["scan", "--walk"]).ok());
+    assert_eq!(opened.folders.len(), watch.len());
+    let files = opened.items.iter().filter(|item| !item.is_dir());
+    assert_eq!(files.count(), 0, "nothing changed: no file is read");
+    println!("{} folders watched", watch.len());
 }
 
 #[test]

@@ -155,7 +155,7 @@ impl PullExchange {
                     .unpack()?
                     .unpack()
                     .map_err(|error| frame.wrong_pack(error))?;
-                if items.len() > PROOF_LEAVES_MAX {
+                if items.is_empty() || items.len() > PROOF_LEAVES_MAX {
                     return Err(ExchangeError::Proof { leaves });
                 }
                 let mut proofs = Vec::with_capacity(items.len());

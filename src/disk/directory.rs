@@ -69,7 +69,8 @@ impl Directory {
         &self.path
     }
 
-    fn error(&self, action: &'static str, path: &[u8], errno: Errno) -> DiskError {
+    /// The error of a system call on something below this directory.
+    pub fn error(&self, action: &'static str, path: &[u8], errno: Errno) -> DiskError {
         DiskError::below(action, &self.root, &join(&self.path, path), errno)
     }
 

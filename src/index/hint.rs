@@ -7,7 +7,7 @@ use hikae_protocol::objectpath::{ObjectPath, PathText, check_component};
 pub struct Hint {
     /// `facility/label`.
     pub volume: Vec<u8>,
-    /// Relative to the volume's root, components joined by `/`; may be empty.
+    /// Relative to the volume's root, components joined by `/`.
     pub directory: Vec<u8>,
 }
 
@@ -58,9 +58,8 @@ impl Hint {
             .filter(|part| !part.is_empty() && *part != b".")
             .collect();
         let joined = parts.join(&b'/');
-        if !joined.is_empty() {
-            ObjectPath::parse(&joined).map_err(|_| wrong())?;
-        }
+        // No directory would mean the whole volume.
+        ObjectPath::parse(&joined).map_err(|_| wrong())?;
         Ok(Hint {
             volume: [facility, b"/", label].concat(),
             directory: joined,
@@ -86,6 +85,6 @@ mod tests {
         assert!(Hint::from_columns(b"", b"L", b"a").is_err());
         assert!(Hint::from_columns(b"..", b"L", b"a").is_err());
         assert!(Hint::from_columns(b"F", b"L", b"a\0b").is_err());
-        assert_eq!(Hint::from_columns(b"F", b"L", b"").unwrap().directory, b"");
+        assert!(Hint::from_columns(b"F", b"L", b"").is_err());
     }
 }

@@ -99,7 +99,8 @@ impl SqliteIndex {
             let mut transaction = connection.begin().await?;
             let now = database_now(&mut transaction).await?;
             let newest = format!(
-                "SELECT max(strftime({TIME}, UpdateDatetime)) FROM {} WHERE UpdateDatetime <= ?",
+                "SELECT max(strftime({TIME}, UpdateDatetime)) FROM {} \
+                 WHERE UpdateDatetime <= ? AND typeof(UpdateDatetime) = 'text'",
                 self.quoted_table()
             );
             let newest: Option<String> = sqlx::query_scalar(AssertSqlSafe(newest))
@@ -198,7 +199,8 @@ impl SqliteIndex {
     fn changed_rows(&self) -> String {
         format!(
             "SELECT CAST(FacilityID AS BLOB), CAST(VolumeLabel AS BLOB), CAST(OutRelDirectory AS BLOB), \
-             CAST(FileName AS BLOB), CAST(UpdateDatetime AS BLOB), strftime({TIME}, UpdateDatetime) \
+             CAST(FileName AS BLOB), CAST(UpdateDatetime AS BLOB), \
+             CASE WHEN typeof(UpdateDatetime) = 'text' THEN strftime({TIME}, UpdateDatetime) END \
              FROM {} WHERE UpdateDatetime >= ?",
             self.quoted_table()
         )

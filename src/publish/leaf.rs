@@ -368,15 +368,7 @@ fn touch(folder: &Directory, name: &[u8], entry: &Entry) -> Result<(), PublishEr
         return Ok(());
     }
     let file = folder.open_file(name)?;
-    let wrong = |errno| {
-        let path = crate::disk::join(folder.path(), name);
-        PublishError::Disk(DiskError::below(
-            "set the time of",
-            std::path::Path::new(""),
-            &path,
-            errno,
-        ))
-    };
+    let wrong = |errno| PublishError::Disk(folder.error("set the time of", name, errno));
     set_mtime(&file, entry.mtime_ns).map_err(wrong)
 }
 

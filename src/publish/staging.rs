@@ -114,15 +114,7 @@ pub(super) fn write_file(
     sync: bool,
 ) -> Result<(), PublishError> {
     let mut file = folder.create_file(name)?;
-    let wrong = |errno| {
-        let path = crate::disk::join(folder.path(), name);
-        PublishError::Disk(DiskError::below(
-            "write",
-            std::path::Path::new(""),
-            &path,
-            errno,
-        ))
-    };
+    let wrong = |errno| PublishError::Disk(folder.error("write", name, errno));
     let from_io = |error: std::io::Error| wrong(Errno::from_io_error(&error).unwrap_or(Errno::IO));
     catalogue.content(place, |piece| file.write_all(piece).map_err(from_io))?;
     set_mtime(&file, entry.mtime_ns).map_err(wrong)?;

@@ -65,7 +65,8 @@ pub struct SegmentLog {
     end: u64,
     next_id: u64,
     unsynced: bool,
-    poisoned: bool,
+    /// The first failure; nothing is written after it.
+    poisoned: Option<String>,
 }
 
 impl SegmentLog {
@@ -81,7 +82,7 @@ impl SegmentLog {
             end: end.offset,
             next_id: end.next_id,
             unsynced: false,
-            poisoned: false,
+            poisoned: None,
         };
         if end.segment > 0 {
             let path = segment_path(folder, end.segment);
@@ -115,11 +116,11 @@ impl SegmentLog {
         kind: BlockKind,
         pack: &Pack,
     ) -> Result<(u64, BlockPlace), SegmentError> {
-        if self.poisoned {
-            return Err(SegmentError::Poisoned);
+        if let Some(failure) = &self.poisoned {
+            return Err(SegmentError::Poisoned(failure.clone()));
         }
         let result = self.append_block(kind, pack);
-        self.poisoned = result.is_err();
+        self.poisoned = result.as_ref().err().map(ToString::to_string);
         result
     }
 
@@ -183,11 +184,11 @@ impl SegmentLog {
     ///
     /// Errors: `SegmentError`; the log is then poisoned.
     pub fn sync(&mut self) -> Result<(), SegmentError> {
-        if self.poisoned {
-            return Err(SegmentError::Poisoned);
+        if let Some(failure) = &self.poisoned {
+            return Err(SegmentError::Poisoned(failure.clone()));
         }
         let result = self.sync_file();
-        self.poisoned = result.is_err();
+        self.poisoned = result.as_ref().err().map(ToString::to_string);
         result
     }
 

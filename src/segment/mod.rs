@@ -51,6 +51,6 @@ pub enum SegmentError {
     Write(PackError),
     /// An earlier sync or write failed: what is on the disk is unknown until
     /// the store is opened again.
-    #[error("the store stopped writing after a failed write or sync; open it again")]
-    Poisoned,
+    #[error("the store stopped writing, open it again; the first failure was: {0}")]
+    Poisoned(String),
 }

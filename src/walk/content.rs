@@ -58,13 +58,7 @@ pub fn read_content(
         let mut file = directory.open_file(name).map_err(absent)?;
         let wrong = |error: std::io::Error| {
             let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
-            let path = crate::disk::join(directory.path(), name);
-            ReadError::Disk(DiskError::below(
-                "read",
-                std::path::Path::new(""),
-                &path,
-                errno,
-            ))
+            ReadError::Disk(directory.error("read", name, errno))
         };
         let before = stat(&file).map_err(wrong)?.ok_or(ReadError::Special)?;
         let (digest, bytes) = hash(&mut file, buffer).map_err(wrong)?;

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use hikae_protocol::entry::Entry;
+use hikae_protocol::limits::PATH_DEPTH_MAX;
 use hikae_protocol::objectpath::{LEAF_DEPTH_MAX, LeafKey, ObjectPath, split_last};
 
 use super::content::{Content, ReadError, read_content};
@@ -59,6 +60,9 @@ pub struct LeafLook {
     /// Directories (relative to the leaf) that must be looked at again: a file
     /// in them was changing, vanished, or was changed just before.
     pub again: BTreeSet<Vec<u8>>,
+    /// Directories above leaves (relative to the volume) that could not be
+    /// read: everything below is to be looked at again.
+    pub missed: Vec<Vec<u8>>,
     /// What it cost.
     pub counts: Counts,
 }
@@ -73,6 +77,7 @@ impl LeafLook {
             restated: vec![],
             left_out: vec![],
             again: BTreeSet::new(),
+            missed: vec![],
             counts: Counts::default(),
         }
     }
@@ -137,6 +142,12 @@ impl Look<'_> {
             match kind {
                 ItemKind::File => self.file(directory, &name, &path),
                 ItemKind::Directory if self.look.key.depth() < LEAF_DEPTH_MAX => {}
+                ItemKind::Directory
+                    if path.split(|&byte| byte == b'/').count() >= PATH_DEPTH_MAX =>
+                {
+                    let reason = "deeper than any path may be".to_string();
+                    self.leave_out(&path, LeftOutReason::Name(reason));
+                }
                 ItemKind::Directory => match directory.open(&name) {
                     Ok(subdirectory) => self.directory(&subdirectory, &path),
                     Err(error) if error.is_absent() => self.again(&path),

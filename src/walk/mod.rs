@@ -30,6 +30,8 @@ pub struct LeftOut {
 pub enum LeftOutReason {
     /// A link, device, socket or fifo: never copied.
     Special,
+    /// It lies among the volumes and is no folder.
+    NoVolume,
     /// It can't be read now; what was copied of it before stays.
     Unreadable(String),
     /// It kept changing while it was read; it is looked at again.
@@ -49,6 +51,11 @@ impl std::fmt::Display for LeftOut {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.reason {
             LeftOutReason::Special => write!(f, "{}: no regular file", self.path),
+            LeftOutReason::NoVolume => write!(
+                f,
+                "{}: no folder of a volume (links are not followed; name it in [[volume]])",
+                self.path
+            ),
             LeftOutReason::Unreadable(error) | LeftOutReason::Name(error) => {
                 write!(f, "{}: {error}", self.path)
             }

@@ -248,6 +248,7 @@ impl<'a> VolumeWalk<'a> {
         if let Some(key) = self.key(path).or_else(|| self.key(b"")) {
             let mut look = LeafLook::new(key);
             look.left_out.push(left_out(self.volume, path, error));
+            look.missed.push(path.to_vec());
             (self.found)(Ok(look));
         }
     }

@@ -281,7 +281,9 @@ impl Client {
     /// Says these bytes on a stream of its own; gives the whole answer.
     pub(crate) fn say(&self, bytes: &[u8]) -> Vec<u8> {
         self.runtime.block_on(async {
-            let (mut send, mut receive) = self.connection.open_bi().await.unwrap();
+            let open = tokio::time::timeout(Duration::from_secs(30), self.connection.open_bi());
+            let open = open.await.expect("the center gave no stream");
+            let (mut send, mut receive) = open.unwrap();
             // Fails where the center has answered before it heard everything.
             let _ = send.write_all(bytes).await;
             let _ = send.finish();
@@ -298,7 +300,11 @@ impl Client {
         self.runtime.block_on(async {
             let mut open = Vec::new();
             for _ in 0..streams {
-                let (mut send, _) = self.connection.open_bi().await.unwrap();
+                let more = tokio::time::timeout(Duration::from_secs(30), self.connection.open_bi());
+                let more = more
+                    .await
+                    .unwrap_or_else(|_| panic!("the center gave {} streams", open.len()));
+                let (mut send, _) = more.unwrap();
                 send.write_all(bytes).await.unwrap();
                 open.push(send);
             }

@@ -236,7 +236,7 @@ impl Center {
             Some(root) => root,
             None => volumes::discover(self.config())
                 .ok()
-                .and_then(|found| found.into_iter().find(|found| found.name == key.volume()))
+                .and_then(|(found, _)| found.into_iter().find(|found| found.name == key.volume()))
                 .map(|found| found.root)
                 .ok_or(ContentError::Moved)?,
         };

@@ -8,7 +8,7 @@ use hikae_protocol::objectpath::{LeafKey, PathText};
 use hikae_protocol::snapshot::{Cursor, Epoch, Snapshot, VerifiedSnapshot};
 
 use super::report::{Look, RefreshReport};
-use super::state::SourceState;
+use super::state::{SourceState, path_hash};
 use super::volumes::{self, RootError, VolumeRoot};
 use super::{Center, CenterError, locked, mismatch, now_ms};
 use crate::catalogue::{CatalogueError, FileRecord, LeafRecord};
@@ -42,7 +42,7 @@ pub(super) fn refresh(
 ) -> Result<RefreshReport, CenterError> {
     let started = Instant::now();
     let mut report = RefreshReport::default();
-    let found = volumes::discover(center.config())?;
+    let (found, no_volumes) = volumes::discover(center.config())?;
     report.volumes = found.len() as u64;
     *locked(&center.roots) = found
         .iter()
@@ -73,12 +73,16 @@ pub(super) fn refresh(
     commit(center, &mut report)?;
     if matches!(look, Look::Walk | Look::Reread) && !center.indexes.is_empty() {
         for volume in found.iter().filter(|volume| !volume.is_registry()) {
-            mismatch::compare(center, volume, &mut report)?;
+            if let Err(error) = mismatch::compare(center, volume, &mut report) {
+                report.errors.push(error.to_string());
+            }
         }
     }
     state.watermarks.extend(round.watermarks);
     report.directories_again = state.again.values().map(|below| below.len() as u64).sum();
     (report.left_out_total, report.left_out) = left_out(state);
+    report.left_out_total += no_volumes.len() as u64;
+    report.left_out.splice(0..0, no_volumes);
     state.save(&center.config().store)?;
     report.seconds = started.elapsed().as_secs_f64();
     Ok(report)
@@ -89,7 +93,7 @@ pub(super) fn left_out(state: &SourceState) -> (u64, Vec<LeftOut>) {
     let total = state
         .volumes
         .values()
-        .map(|volume| volume.left_out_total)
+        .map(|volume| volume.left_out_known.len() as u64)
         .sum();
     let named = state
         .volumes
@@ -130,7 +134,15 @@ fn plan(
         let known = state.watermarks.get(index.url());
         let Some(known) = known else {
             match index.first_watermark() {
-                Ok(first) => drop(round.watermarks.insert(index.url().into(), first)),
+                Ok(first) => {
+                    round.watermarks.insert(index.url().into(), first);
+                    // What changed before this watermark is the walk's, also
+                    // where one was made while the database was away.
+                    for volume in found {
+                        let whole = (Scope::Whole, false);
+                        round.scopes.entry(volume.name.clone()).or_insert(whole);
+                    }
+                }
                 Err(error) => report.errors.push(error.to_string()),
             }
             continue;
@@ -264,6 +276,7 @@ fn look_at_volume(
         staged: BTreeMap::new(),
         again: BTreeMap::new(),
         left_out: vec![],
+        missed: vec![],
         report,
         monitor,
     };
@@ -285,6 +298,10 @@ fn look_at_volume(
     taken?;
     taker.stage()?;
     let (again, left_out) = (taker.again, taker.left_out);
+    let missed = taker.missed.into_iter();
+    state
+        .missed
+        .extend(missed.map(|directory| (volume.name.clone(), directory)));
     state.again.extend(again);
     let known = state.volumes.entry(volume.name.clone()).or_default();
     known.leave_out(left_out);
@@ -305,7 +322,7 @@ fn prepare_left_out(state: &mut SourceState, volume: &VolumeRoot, scope: &Scope)
     match scope {
         Scope::Whole => {
             known.left_out.clear();
-            known.left_out_total = 0;
+            known.left_out_known.clear();
         }
         Scope::Parts(parts) => {
             let directories = parts
@@ -320,13 +337,20 @@ fn prepare_left_out(state: &mut SourceState, volume: &VolumeRoot, scope: &Scope)
                 .chain(leaves)
                 .map(|path| PathText::new(&path).to_string())
                 .collect();
-            let before = known.left_out.len();
+            let is_looked_at = |path: &str| {
+                looked.iter().any(|looked| {
+                    path.strip_prefix(looked.as_str())
+                        .is_some_and(|below| below.is_empty() || below.starts_with('/'))
+                })
+            };
+            let known = &mut *known;
             known.left_out.retain(|item| {
-                !looked
-                    .iter()
-                    .any(|looked| item.path.starts_with(looked.as_str()))
+                let again = is_looked_at(&item.path);
+                if again {
+                    known.left_out_known.remove(&path_hash(&item.path));
+                }
+                !again
             });
-            known.left_out_total -= (before - known.left_out.len()) as u64;
         }
     }
 }
@@ -340,12 +364,13 @@ struct Taker<'a> {
     staged: BTreeMap<LeafKey, LeafRecord>,
     again: BTreeMap<LeafKey, BTreeSet<Vec<u8>>>,
     left_out: Vec<LeftOut>,
+    missed: Vec<Vec<u8>>,
     report: &'a mut RefreshReport,
     monitor: &'a dyn Monitor,
 }
 
 impl Taker<'_> {
-    fn take(&mut self, look: LeafLook) -> Result<(), CenterError> {
+    fn take(&mut self, mut look: LeafLook) -> Result<(), CenterError> {
         self.monitor
             .advance(look.counts.files_compared + look.counts.files_read);
         match self.volume.is_registry() {
@@ -357,13 +382,21 @@ impl Taker<'_> {
             self.again
                 .entry(look.key.clone())
                 .or_default()
-                .extend(look.again);
+                .extend(std::mem::take(&mut look.again));
         }
-        self.left_out.extend(look.left_out);
+        self.left_out.extend(std::mem::take(&mut look.left_out));
+        self.missed.append(&mut look.missed);
         if !changed && !restated {
             return Ok(());
         }
         let mut record = self.record(&look.key)?;
+        // Another look of this refresh may have found the same.
+        look.added.retain(|new| {
+            let known = record.file(&new.entry.path);
+            known.is_none_or(|known| known.entry != new.entry)
+        });
+        look.removed.retain(|path| record.file(path).is_some());
+        let changed = changed && look.is_changed();
         if changed {
             self.report.leaves_changed += 1;
             self.report.files_added += look.added.len() as u64;

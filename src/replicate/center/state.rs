@@ -27,23 +27,27 @@ pub(super) struct VolumeState {
     pub reread_ms: i64,
     /// What the last looks left out, by directory looked at.
     pub left_out: Vec<LeftOut>,
-    /// How many those are, if not all are named.
-    pub left_out_total: u64,
+    /// Hashes of the paths of all of those, named or not.
+    pub left_out_known: BTreeSet<u64>,
 }
 
 impl VolumeState {
     /// Records what a look left out.
     pub(super) fn leave_out(&mut self, left_out: Vec<LeftOut>) {
         for item in left_out {
-            if self.left_out.iter().any(|known| known.path == item.path) {
-                continue;
-            }
-            self.left_out_total += 1;
-            if self.left_out.len() < LEFT_OUT_NAMED_MAX {
+            if self.left_out_known.insert(path_hash(&item.path))
+                && self.left_out.len() < LEFT_OUT_NAMED_MAX
+            {
                 self.left_out.push(item);
             }
         }
     }
+}
+
+/// What stands for a path among those left out.
+pub(super) fn path_hash(path: &str) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = *blake3::hash(path.as_bytes()).as_bytes();
+    u64::from_le_bytes([a, b, c, d, e, f, g, h])
 }
 
 /// Kept between refreshes.

@@ -7,7 +7,8 @@ use hikae_protocol::objectpath::PathText;
 use super::CenterError;
 use super::state::VolumeState;
 use crate::config::Config;
-use crate::disk::{Directory, DiskError, ItemKind, RootIdentity, path_below};
+use crate::disk::{Directory, DiskError, ItemKind, RootIdentity, join, path_below};
+use crate::walk::{LeftOut, LeftOutReason};
 
 /// Registry volumes have no INDEX DB rows and are walked at every refresh.
 const REGISTRY_LABEL: &[u8] = b"REG01";
@@ -74,11 +75,12 @@ pub enum RootError {
     },
 }
 
-/// The configured volumes, sorted by name.
+/// The configured volumes, sorted by name, and what lies among them and is
+/// none: files, and links, which are not followed.
 ///
 /// Errors: `CenterError::Disk` when the folder to discover them in can't be
 /// read, `CenterError::Twice` when a volume has two roots.
-pub(super) fn discover(config: &Config) -> Result<Vec<VolumeRoot>, CenterError> {
+pub(super) fn discover(config: &Config) -> Result<(Vec<VolumeRoot>, Vec<LeftOut>), CenterError> {
     let mut found: Vec<VolumeRoot> = config
         .volume
         .iter()
@@ -87,14 +89,19 @@ pub(super) fn discover(config: &Config) -> Result<Vec<VolumeRoot>, CenterError> 
             root: volume.root.clone(),
         })
         .collect();
+    let mut left_out = Vec::new();
     if let Some(volumes) = &config.volumes {
         let folder = Directory::open_root(&volumes.discover)?;
-        let folders = |directory: &Directory| -> Result<Vec<Vec<u8>>, DiskError> {
-            let items = directory.list()?.into_iter();
-            Ok(items
-                .filter(|item| item.kind == ItemKind::Directory)
-                .map(|item| item.name)
-                .collect())
+        let mut folders = |directory: &Directory| -> Result<Vec<Vec<u8>>, DiskError> {
+            let (folders, others): (Vec<_>, Vec<_>) = directory
+                .list()?
+                .into_iter()
+                .partition(|item| item.kind == ItemKind::Directory);
+            left_out.extend(others.into_iter().map(|item| LeftOut {
+                path: PathText::new(&join(directory.path(), &item.name)).to_string(),
+                reason: LeftOutReason::NoVolume,
+            }));
+            Ok(folders.into_iter().map(|item| item.name).collect())
         };
         for facility in folders(&folder)? {
             for label in folders(&folder.open(&facility)?)? {
@@ -114,7 +121,7 @@ pub(super) fn discover(config: &Config) -> Result<Vec<VolumeRoot>, CenterError> 
             one: pair[0].root.clone(),
             two: pair[1].root.clone(),
         }),
-        None => Ok(found),
+        None => Ok((found, left_out)),
     }
 }
 

@@ -149,7 +149,13 @@ impl Replica {
                         Some(report.clone());
                     return Ok(report);
                 }
-                Err(SourceError::Next(error)) => failures.push(format!("{}: {error}", source.id)),
+                Err(SourceError::Next(error)) => {
+                    let links = source.link.iter();
+                    let links: Vec<String> = links
+                        .map(|link| format!("{} {}", link.name, link.remote))
+                        .collect();
+                    failures.push(format!("{} ({}): {error}", source.id, links.join(", ")));
+                }
                 Err(SourceError::Stop(error)) => return Err(error),
             }
         }
