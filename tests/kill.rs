@@ -30,6 +30,8 @@ const DEAD_LINK: Duration = Duration::from_secs(20);
 enum Victim {
     /// The backup while it connects, pulls and publishes.
     Backup,
+    /// The backup while it connects and pulls.
+    BackupPulling,
     /// The backup while it publishes.
     BackupPublishing,
     /// The center while it answers a sync; the backup soon after.
@@ -48,8 +50,8 @@ enum Victim {
 const VICTIMS: [Victim; 16] = [
     Victim::Backup,
     Victim::Backup,
-    Victim::Backup,
-    Victim::BackupPublishing,
+    Victim::BackupPulling,
+    Victim::BackupPulling,
     Victim::BackupPublishing,
     Victim::BackupPublishing,
     Victim::Center,
@@ -65,6 +67,13 @@ const VICTIMS: [Victim; 16] = [
 ];
 
 impl Victim {
+    fn is_backup(self) -> bool {
+        matches!(
+            self,
+            Victim::Backup | Victim::BackupPulling | Victim::BackupPublishing
+        )
+    }
+
     fn is_in_sync(self) -> bool {
         !matches!(self, Victim::CenterStarting | Victim::CenterWalking)
     }
@@ -93,6 +102,7 @@ impl Times {
     fn window(&self, victim: Victim) -> (Duration, Duration) {
         match victim {
             Victim::BackupPublishing => (self.sync.saturating_sub(self.publish), self.sync),
+            Victim::BackupPulling => (Duration::ZERO, self.sync.saturating_sub(self.publish)),
             Victim::CenterStarting => (Duration::ZERO, self.start),
             Victim::CenterWalking => (Duration::ZERO, self.walk),
             _ => (Duration::ZERO, self.sync),
@@ -204,14 +214,22 @@ impl Run {
         };
         self.count(victim, at_work);
         if self.one_of(3) {
-            let (home, work, window) = match victim {
-                Victim::Backup | Victim::BackupPublishing => ("backup", "sync", self.times.sync),
-                _ => ("center", "serve", self.times.start),
-            };
-            let moment = self.moment((Duration::ZERO, window));
-            let _center = (home == "backup").then(|| self.serve());
-            let mut again = self.site.spawn_logged(home, &[work]);
-            self.kills_again += u64::from(kill_after(&mut again, moment));
+            self.kill_again(victim);
+        }
+    }
+
+    /// What was killed starts again, and is killed again.
+    fn kill_again(&mut self, victim: Victim) {
+        let (home, work, longest) = match victim.is_backup() {
+            true => ("backup", "sync", self.times.sync),
+            false => ("center", "serve", self.times.start),
+        };
+        let moment = self.moment((Duration::ZERO, longest));
+        let center = victim.is_backup().then(|| self.serve());
+        let mut again = self.site.spawn_logged(home, &[work]);
+        self.kills_again += u64::from(kill_after(&mut again, moment));
+        if let Some(center) = center {
+            center.end();
         }
     }
 
@@ -222,7 +240,10 @@ impl Run {
         std::thread::sleep(moment);
         let at_work = sync.is_running();
         match victim {
-            Victim::Backup | Victim::BackupPublishing => sync.kill(),
+            _ if victim.is_backup() => {
+                sync.kill();
+                center.end();
+            }
             Victim::CenterAlone => {
                 center.kill();
                 let ended = ended_by_itself(&mut sync);
