@@ -245,7 +245,7 @@ impl Eye {
     fn poll(self, reader: &mut Reader, root: &Path, focus: &Focus, turn: u64) {
         let (folders, updated) = (&focus.folders, &focus.updated);
         match self {
-            Eye::All if folders.is_empty() || turn % 32 == 0 => reader.folder(root, b""),
+            Eye::All if folders.is_empty() || turn.is_multiple_of(32) => reader.folder(root, b""),
             Eye::All => folders
                 .iter()
                 .for_each(|folder| reader.folder(root, folder)),

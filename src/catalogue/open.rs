@@ -203,6 +203,16 @@ impl Catalogue {
         Ok(self.reader.items(block, place)?)
     }
 
+    /// Reads every block again, commits and superseded records too; says what
+    /// is wrong with each damaged one.
+    pub fn damaged_blocks(&self) -> Vec<SegmentError> {
+        let blocks = self.blocks.read().unwrap_or_else(PoisonError::into_inner);
+        let places: Vec<BlockPlace> = blocks.values().copied().collect();
+        drop(blocks);
+        let read = places.into_iter().map(|place| self.reader.read(place));
+        read.filter_map(Result::err).collect()
+    }
+
     /// Hands a stored content to `each`, piece by piece.
     ///
     /// Errors: `CatalogueError`, and whatever `each` returns.

@@ -39,6 +39,8 @@ pub(super) struct LeafPlan {
     places: BTreeMap<ObjectPath, ContentPlace>,
     /// The leaf is not in the tree: it is staged as a directory.
     whole: bool,
+    /// The leaf has no files any more.
+    emptied: bool,
     staged_whole: Option<Staged>,
     staged: BTreeMap<ObjectPath, Staged>,
     report: PublishReport,
@@ -97,6 +99,7 @@ impl LeafPlan {
                 && !wanted.is_empty(),
             steps: steps(&shown, &wanted),
             places: places.collect(),
+            emptied: wanted.is_empty() && key.depth() == LEAF_DEPTH_MAX,
             staged_whole: None,
             staged: BTreeMap::new(),
             report,
@@ -175,7 +178,25 @@ impl LeafPlan {
                 self.show_record(root, staging, &steps, touched)?;
             }
         }
+        if self.emptied {
+            self.remove_leaf(root, touched)?;
+        }
         Ok(std::mem::take(&mut self.report))
+    }
+
+    /// Removes the folder of a leaf that has no files, if it is empty.
+    fn remove_leaf(&self, root: &Directory, touched: &mut Touched) -> Result<(), PublishError> {
+        let (above, name) = split_last(&self.directory);
+        let parent = match root.open(above) {
+            Ok(parent) => parent,
+            Err(error) if error.is_absent() => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        if parent.remove_directory(name)? {
+            touched.folders.remove(&self.directory);
+            touched.add(&parent);
+        }
+        Ok(())
     }
 
     /// Renames a staged leaf into place; says no if there is something.

@@ -163,6 +163,11 @@ pub(super) fn verify(
             .collect();
         unknown_folders(tree, &[], 0, &leaves, &mut report);
     }
+    if total == report.leaves as usize {
+        for damaged in catalogue.damaged_blocks() {
+            report.differ("store", "segments".into(), damaged.to_string());
+        }
+    }
     report
         .differences
         .sort_by(|one, two| (&one.path, one.place).cmp(&(&two.path, two.place)));
