@@ -34,7 +34,7 @@ const OPEN_MS: u64 = 11 * 3_600_000;
 /// What the day should be like.
 #[derive(Debug, Clone)]
 pub struct DayOptions {
-    /// A center made by [`super::storage`].
+    /// A center made by `storage`.
     pub out: PathBuf,
     /// Transactions to be made: exactly so many.
     pub changes: u64,
@@ -46,7 +46,7 @@ pub struct DayOptions {
 /// believed.
 ///
 /// Blocks; makes threads of its own. Errors: [`GenError::NotACenter`] for a folder that
-/// [`super::storage`] did not make or not finish, and whatever the disk or the database refuse. A day
+/// `storage` did not make or not finish, and whatever the disk or the database refuse. A day
 /// that fails leaves some files without rows, as a gateway that dies does.
 pub fn day(options: &DayOptions, monitor: &dyn Monitor) -> Result<DayReport, GenError> {
     let begun = Instant::now();
