@@ -1,9 +1,9 @@
 //! kill -9 of either side at random moments: started again, it ends in equal
 //! roots and equal trees every time.
 //!
-//! `HIKAE_KILL_CYCLES` (default 20) and `HIKAE_KILL_SEED` choose how many and
-//! which; the counts are printed. `HIKAE_KEEP` leaves the folder of a failed
-//! run.
+//! `HIKAE_KILL_CYCLES` (default 20) says how many kills must have hit a
+//! process at work, `HIKAE_KILL_SEED` which; the counts are printed.
+//! `HIKAE_KEEP` leaves the folder of a failed run.
 
 #![allow(clippy::unwrap_used, reason = "a test that can not go on fails")]
 
@@ -83,14 +83,25 @@ fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().unwrap())
 }
 
+/// Changes of a day; none: nothing changed since the last sync.
+const DAYS: [u64; 5] = [0, 5, 40, 150, 300];
+/// Stands for all records, of a backup that begins anew.
+const ANEW: u64 = u64::MAX;
+
+/// What a whole sync took, its process's start and end included, and the part
+/// of it at the end that publishes.
+#[derive(Debug, Default, Clone, Copy)]
+struct SyncTime {
+    whole: Duration,
+    publish: Duration,
+}
+
 /// What whole works took when nobody was killed: a moment to kill at is drawn
 /// from these times.
 #[derive(Debug, Default)]
 struct Times {
-    /// A sync of a day, the process's start and end included.
-    sync: Duration,
-    /// The part of it at the end that publishes.
-    publish: Duration,
+    /// By changes to be synced.
+    syncs: BTreeMap<u64, SyncTime>,
     /// Until a center has started, rebuilt its index and refreshed.
     start: Duration,
     /// A walk by itself.
@@ -99,24 +110,20 @@ struct Times {
 
 impl Times {
     /// From when to when to kill, after the begin.
-    fn window(&self, victim: Victim) -> (Duration, Duration) {
+    fn window(&self, victim: Victim, changes: u64) -> (Duration, Duration) {
+        let SyncTime { whole, publish } = self.syncs[&changes];
+        let pulled = whole.saturating_sub(publish);
         match victim {
-            Victim::BackupPublishing => (self.sync.saturating_sub(self.publish), self.sync),
-            Victim::BackupPulling => (Duration::ZERO, self.sync.saturating_sub(self.publish)),
+            Victim::BackupPulling => (Duration::ZERO, pulled),
+            Victim::BackupPublishing => (pulled, whole),
             Victim::CenterStarting => (Duration::ZERO, self.start),
             Victim::CenterWalking => (Duration::ZERO, self.walk),
-            _ => (Duration::ZERO, self.sync),
+            _ => (Duration::ZERO, whole),
         }
     }
-
-    /// Half of what was, half of what is now: work comes in several sizes.
-    fn learn(known: &mut Duration, now: Duration) {
-        *known = match known.is_zero() {
-            true => now,
-            false => (*known + now) / 2,
-        };
-    }
 }
+
+const AT_WORK: &str = "at work";
 
 struct Run {
     site: Site,
@@ -173,33 +180,44 @@ impl Run {
         center
     }
 
-    fn day(&mut self) {
-        let changes = self.draw(&[5, 40, 150, 300]);
-        self.site.day(changes);
-        self.days += 1;
+    /// A day of changes, or none; says how many.
+    fn day(&mut self, changes: u64) -> u64 {
+        if changes > 0 {
+            self.site.day(changes);
+            self.days += 1;
+        }
+        changes
     }
 
     /// The backup loses its store and its tree.
-    fn begin_anew(&self) {
+    fn begin_anew(&self) -> u64 {
         for folder in ["backup/store", "tree"] {
             let path = self.site.path(folder);
             if path.exists() {
                 fs::remove_dir_all(path).unwrap();
             }
         }
+        ANEW
+    }
+
+    /// Kills that hit a process at work.
+    fn hits(&self) -> u64 {
+        let kills = self.kills.iter();
+        let hits = kills.filter(|((_, moment), _)| *moment == AT_WORK);
+        hits.map(|(_, count)| count).sum()
     }
 
     fn count(&mut self, victim: Victim, at_work: bool) {
         let moment = match at_work {
-            true => "at work",
+            true => AT_WORK,
             false => "too late",
         };
         *self.kills.entry((victim, moment)).or_default() += 1;
     }
 
     /// One kill, and sometimes another one while what was killed recovers.
-    fn kill(&mut self, victim: Victim) {
-        let window = self.times.window(victim);
+    fn kill(&mut self, victim: Victim, changes: u64) {
+        let window = self.times.window(victim, changes);
         let moment = self.moment(window);
         let at_work = match victim.is_in_sync() {
             true => self.kill_in_sync(victim, moment),
@@ -214,14 +232,14 @@ impl Run {
         };
         self.count(victim, at_work);
         if self.one_of(3) {
-            self.kill_again(victim);
+            self.kill_again(victim, changes);
         }
     }
 
     /// What was killed starts again, and is killed again.
-    fn kill_again(&mut self, victim: Victim) {
+    fn kill_again(&mut self, victim: Victim, changes: u64) {
         let (home, work, longest) = match victim.is_backup() {
-            true => ("backup", "sync", self.times.sync),
+            true => ("backup", "sync", self.times.syncs[&changes].whole),
             false => ("center", "serve", self.times.start),
         };
         let moment = self.moment((Duration::ZERO, longest));
@@ -258,12 +276,12 @@ impl Run {
     }
 
     /// Both start again and sync once: all is equal.
-    fn recover(&mut self) {
+    fn recover(&mut self) -> SyncTime {
         let begun = Instant::now();
         let center = self.serve();
         // The first refresh runs; a status does not wait for it, a scan does.
         let scan = self.site.center(&["scan"]).ok();
-        Times::learn(&mut self.times.start, begun.elapsed());
+        self.times.start = begun.elapsed();
         let begun = Instant::now();
         let sync = self.site.backup(&["sync"]).ok();
         let whole = begun.elapsed();
@@ -282,14 +300,10 @@ impl Run {
             assert_eq!(rebuilt["root_matches"], true, "{rebuilt}");
             assert_eq!(rebuilt["damages"].as_array().map(Vec::len), Some(0));
         }
-        // What a sync takes whose work was not done before the kill.
-        if count_of(&sync["pull"]["leaves"]) > resumed + 20 {
-            Times::learn(&mut self.times.sync, whole);
-            let publish = sync["publish"]["seconds"].as_f64().unwrap_or(0.0);
-            let publish = Duration::from_secs_f64(publish) + Duration::from_millis(20);
-            Times::learn(&mut self.times.publish, publish.min(whole));
-        }
         center.end();
+        let publish = sync["publish"]["seconds"].as_f64().unwrap_or(0.0);
+        let publish = Duration::from_secs_f64(publish).min(whole);
+        SyncTime { whole, publish }
     }
 
     /// Everything, by the outer looks and by both nodes' own verification.
@@ -302,23 +316,50 @@ impl Run {
         self.comparisons += 1;
     }
 
-    /// The center's first walk is killed, then the first copy: what was done
-    /// is not done again.
+    /// The center's first walk is killed; then everything is done once, and
+    /// timed.
     fn first_steps(&mut self) {
-        let begun = Instant::now();
         let mut scan = self.site.spawn_logged("center", &["scan"]);
-        while scan.is_running() && begun.elapsed() < Duration::from_millis(25) {
-            std::thread::sleep(Duration::from_millis(1));
+        let at_work = kill_after(&mut scan, Duration::from_millis(30));
+        self.count(Victim::CenterWalking, at_work);
+        let first = self.recover();
+        self.times.syncs.insert(ANEW, first);
+        for changes in DAYS {
+            self.day(changes);
+            let took = self.recover();
+            self.times.syncs.insert(changes, took);
         }
-        self.count(Victim::CenterWalking, scan.is_running());
-        scan.kill();
         let begun = Instant::now();
         self.site.center(&["scan", "--walk"]).ok();
         self.times.walk = begun.elapsed();
-        self.times.start = begun.elapsed();
-        self.times.sync = Duration::from_millis(300);
-        self.times.publish = Duration::from_millis(150);
-        self.kill(Victim::Backup);
+    }
+
+    fn cycle(&mut self, at: u64) {
+        let changes = match at.is_multiple_of(ANEW_EVERY) {
+            true => self.begin_anew(),
+            false => {
+                let changes = self.draw(&DAYS);
+                self.day(changes)
+            }
+        };
+        let victim = self.draw(&VICTIMS);
+        let (syncs, again) = (self.syncs_hit(), self.kills_again);
+        self.kill(victim, changes);
+        let took = self.recover();
+        if self.syncs_hit() == syncs && self.kills_again == again && !victim.is_in_sync() {
+            // Nobody had begun this sync before.
+            self.times.syncs.insert(changes, took);
+        }
+        if at.is_multiple_of(COMPARE_EVERY) {
+            self.compare();
+        }
+    }
+
+    /// Kills during a sync.
+    fn syncs_hit(&self) -> u64 {
+        let kills = self.kills.iter();
+        let hits = kills.filter(|((victim, moment), _)| victim.is_in_sync() && *moment == AT_WORK);
+        hits.map(|(_, count)| count).sum()
     }
 }
 
@@ -347,55 +388,46 @@ fn ended_by_itself(process: &mut Process) -> bool {
 
 #[test]
 fn killed_at_any_moment_it_ends_equal() {
-    let cycles = number("HIKAE_KILL_CYCLES", 20);
+    let kills = number("HIKAE_KILL_CYCLES", 20);
     let seed = number("HIKAE_KILL_SEED", 20_110_311);
-    println!("{cycles} cycles, HIKAE_KILL_SEED={seed}");
+    println!("{kills} kills, HIKAE_KILL_SEED={seed}");
     let mut run = Run::new(seed);
     let begun = Instant::now();
     run.first_steps();
-    for at in 1..=cycles {
-        if at % ANEW_EVERY == 0 {
-            run.begin_anew();
-        }
-        // Now and then nothing changed since the last sync.
-        if !run.one_of(5) {
-            run.day();
-        }
-        let victim = run.draw(&VICTIMS);
-        println!("cycle {at}: {victim:?}");
-        run.kill(victim);
-        run.recover();
-        if at % COMPARE_EVERY == 0 || at == cycles {
-            run.compare();
-        }
+    let mut cycles = 0;
+    while run.hits() < kills {
+        cycles += 1;
+        assert!(
+            cycles < 20 + 2 * kills,
+            "too few kills came in time: {:?}",
+            run.kills
+        );
+        run.cycle(cycles);
     }
-    report(&run, begun.elapsed());
-    let in_sync = |moment| {
-        let kills = run.kills.iter();
-        let kills = kills.filter(move |((victim, at), _)| victim.is_in_sync() && *at == moment);
-        kills.map(|(_, count)| count).sum::<u64>()
-    };
-    let (at_work, too_late) = (in_sync("at work"), in_sync("too late"));
-    assert!(
-        at_work > 2 * too_late,
-        "too few kills hit a sync: {at_work}, {too_late} came too late"
-    );
+    run.compare();
+    report(&run, cycles, begun.elapsed());
+    assert!(run.syncs_hit() * 2 > run.hits(), "{:?}", run.kills);
 }
 
-fn report(run: &Run, took: Duration) {
-    println!("kills in {took:.0?}, and {} days of changes:", run.days);
+fn report(run: &Run, cycles: u64, took: Duration) {
+    println!(
+        "{} kills of a process at work, {} of them during a sync, in {cycles} cycles, {took:.0?}:",
+        run.hits(),
+        run.syncs_hit(),
+    );
     for ((victim, moment), count) in &run.kills {
         println!("  {victim:?}, {moment}: {count}");
     }
     println!("  once more while it started again: {}", run.kills_again);
     println!(
-        "{} syncs went on with {} leaves of a broken one; {} leaves of the tree were recovered; \
-         the center rebuilt its index {} times; {} whole comparisons; {:?}",
+        "{} days of changes; {} syncs went on with {} leaves of a broken one; \
+         {} leaves of the tree were recovered; the center rebuilt its index {} times; \
+         {} whole comparisons",
+        run.days,
         run.syncs_resumed,
         run.leaves_resumed,
         run.leaves_recovered,
         run.centers_rebuilt,
         run.comparisons,
-        run.times,
     );
 }

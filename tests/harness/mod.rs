@@ -423,15 +423,8 @@ impl Site {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let process = Process(child);
-        let begun = Instant::now();
-        while UdpSocket::bind(("127.0.0.1", self.port)).is_ok() {
-            assert!(
-                begun.elapsed() < Duration::from_secs(60),
-                "the center did not listen"
-            );
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        let mut process = Process(child);
+        process.wait_for_port(self.port);
         process
     }
 
