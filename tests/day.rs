@@ -302,7 +302,7 @@ fn change_byte(path: &Path, keep_mtime: bool) {
 }
 
 #[test]
-#[ignore = "failed; mended and not yet seen to pass"]
+
 fn what_the_index_db_does_not_mention_is_found_by_the_walk() {
     let site = Site::generated(3, 300, 3_000);
     let _center = site.serve();

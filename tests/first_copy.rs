@@ -219,7 +219,7 @@ fn is_in_block(segment: &[u8], offset: usize) -> bool {
 }
 
 #[test]
-#[ignore = "failed; mended and not yet seen to pass"]
+
 fn verify_names_a_damaged_place_of_a_segment() {
     let site = Site::generated(1, 2, 20);
     let _center = first_sync(&site);

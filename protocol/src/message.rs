@@ -161,6 +161,9 @@ pub enum ContentForm {
     Inline(u32),
     /// To be asked for by `Contents`, if the replica needs it.
     Later,
+    /// The source can't hand it out now: the file changed since the snapshot,
+    /// or can't be read. To be asked for by `Contents` at another time.
+    Lacking,
 }
 
 /// A path that was removed, kept outside of digests for younger cursors.
@@ -183,7 +186,8 @@ pub struct Contents {
     pub to: Cursor,
     /// The leaf that has them.
     pub key: LeafKey,
-    /// What is wanted; answered in order, one item each.
+    /// What is wanted; answered in order, one item each. An empty item for a
+    /// range that is not empty: the source can't hand it out now.
     pub ranges: Vec<Range>,
 }
 
@@ -207,6 +211,8 @@ pub struct Acknowledge {
     pub durable: Option<Cursor>,
     /// What the tree shows; none without a tree.
     pub published: Option<Cursor>,
+    /// Contents of the durable snapshot that the source could not hand out.
+    pub lacking: u64,
 }
 
 /// A request was not granted.

@@ -48,15 +48,16 @@ impl Totals {
         }
     }
 
-    /// The counts after a leaf changed from `old` to `new`.
+    /// The counts after a leaf changed from `old` to `new`; what a peer made up
+    /// wraps around.
     pub(super) fn replace(&mut self, old: Option<&LeafValue>, new: &LeafValue) {
         if let Some(old) = old {
-            self.leaves -= u64::from(old.entries > 0);
-            self.entries -= old.entries;
-            self.bytes -= old.bytes;
+            self.leaves = self.leaves.wrapping_sub(u64::from(old.entries > 0));
+            self.entries = self.entries.wrapping_sub(old.entries);
+            self.bytes = self.bytes.wrapping_sub(old.bytes);
         }
-        self.leaves += u64::from(new.entries > 0);
-        self.entries += new.entries;
-        self.bytes += new.bytes;
+        self.leaves = self.leaves.wrapping_add(u64::from(new.entries > 0));
+        self.entries = self.entries.wrapping_add(new.entries);
+        self.bytes = self.bytes.wrapping_add(new.bytes);
     }
 }

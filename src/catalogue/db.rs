@@ -16,7 +16,7 @@ use crate::segment::BlockPlace;
 /// Bytes that sled may use for its cache.
 const CACHE_BYTES: u64 = 48 * 1024 * 1024;
 /// Bytes of a leaf's value.
-const LEAF_VALUE_BYTES: usize = 84;
+const LEAF_VALUE_BYTES: usize = 88;
 
 /// What the index knows of a leaf: fixed size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub struct LeafValue {
     pub bytes: u64,
     /// Bytes of the contents that the last change brought.
     pub newest_bytes: u64,
+    /// Contents that the source could not hand out.
+    pub lacking: u32,
     /// Where the record lies.
     pub place: RecordPlace,
 }
@@ -47,6 +49,7 @@ impl LeafValue {
             entries: record.files.len() as u64,
             bytes: record.bytes(),
             newest_bytes: record.newest_bytes(),
+            lacking: u32::try_from(record.lacking().count()).unwrap_or(u32::MAX),
             place,
         }
     }
@@ -67,7 +70,8 @@ impl LeafValue {
         for (at, number) in numbers.iter().enumerate() {
             bytes[32 + 8 * at..40 + 8 * at].copy_from_slice(&number.to_le_bytes());
         }
-        bytes[80..].copy_from_slice(&self.place.index.to_le_bytes());
+        bytes[80..84].copy_from_slice(&self.place.index.to_le_bytes());
+        bytes[84..].copy_from_slice(&self.lacking.to_le_bytes());
         bytes
     }
 
@@ -93,8 +97,9 @@ impl LeafValue {
             newest_bytes: number(4),
             place: RecordPlace {
                 block: number(5),
-                index: u32::from_le_bytes(bytes[80..].try_into().ok()?),
+                index: u32::from_le_bytes(bytes[80..84].try_into().ok()?),
             },
+            lacking: u32::from_le_bytes(bytes[84..].try_into().ok()?),
         })
     }
 }
@@ -112,6 +117,8 @@ pub(super) struct Db {
     changed: sled::Tree,
     /// path -> nothing: leaves that the published tree does not show yet
     unpublished: sled::Tree,
+    /// path -> nothing: leaves of the tree with lacking contents
+    lacking: sled::Tree,
     /// block id -> segment, offset
     blocks: sled::Tree,
     /// a few values by name
@@ -166,6 +173,7 @@ impl Db {
             staged: db.open_tree("staged")?,
             changed: db.open_tree("changed")?,
             unpublished: db.open_tree("unpublished")?,
+            lacking: db.open_tree("lacking")?,
             blocks: db.open_tree("blocks")?,
             meta: db.open_tree("meta")?,
             db,
@@ -255,7 +263,7 @@ impl Db {
     /// published tree lacks it.
     pub(super) fn apply(&self, leaves: &[(LeafKey, LeafValue)]) -> Result<(), CatalogueError> {
         let (mut values, mut changed) = (sled::Batch::default(), sled::Batch::default());
-        let mut unpublished = sled::Batch::default();
+        let (mut unpublished, mut lacking) = (sled::Batch::default(), sled::Batch::default());
         for (key, value) in leaves {
             let path = key.as_bytes();
             if let Some(old) = self.leaf(path)? {
@@ -264,11 +272,21 @@ impl Db {
             changed.insert(changed_key(value.sequence, path), &[]);
             values.insert(tree_key(path), value.to_bytes().to_vec());
             unpublished.insert(path, &[]);
+            match value.lacking {
+                0 => lacking.remove(path),
+                _ => lacking.insert(path, &[]),
+            }
         }
         self.leaves.apply_batch(values)?;
         self.changed.apply_batch(changed)?;
         self.unpublished.apply_batch(unpublished)?;
+        self.lacking.apply_batch(lacking)?;
         Ok(())
+    }
+
+    /// Keys of the leaves with lacking contents, in canonical order.
+    pub(super) fn lacking(&self) -> impl Iterator<Item = Result<LeafKey, CatalogueError>> {
+        keys(&self.lacking, "lacking key")
     }
 
     /// Sets nodes; none removes.
@@ -350,10 +368,7 @@ impl Db {
 
     /// Keys of the leaves that the published tree lacks, in canonical order.
     pub(super) fn unpublished(&self) -> impl Iterator<Item = Result<LeafKey, CatalogueError>> {
-        self.unpublished
-            .iter()
-            .keys()
-            .map(|key| LeafKey::parse(&key?).map_err(|_| corrupt("unpublished key")))
+        keys(&self.unpublished, "unpublished key")
     }
 
     /// Whether the published tree lacks nothing.
@@ -397,6 +412,14 @@ impl Db {
         self.blocks.insert(id.to_be_bytes(), &value)?;
         Ok(())
     }
+}
+
+fn keys(
+    tree: &sled::Tree,
+    what: &'static str,
+) -> impl Iterator<Item = Result<LeafKey, CatalogueError>> + use<> {
+    let keys = tree.iter().keys();
+    keys.map(move |key| LeafKey::parse(&key?).map_err(|_| corrupt(what)))
 }
 
 fn changed_key(sequence: u64, path: &[u8]) -> Vec<u8> {

@@ -44,6 +44,8 @@ pub enum ContentPlace {
         /// The item in it.
         index: u32,
     },
+    /// Nowhere: the source could not hand it out. The next pull asks again.
+    Lacking,
 }
 
 /// What a source remembers of a file to see whether it changed.
@@ -98,6 +100,9 @@ pub struct LeafRecord {
     pub tombstones: Vec<Tombstone>,
     /// Tombstones up to this commit may have been dropped.
     pub forgotten: u64,
+    /// Earlier states of files whose content is lacking, sorted by path: what
+    /// the tree shows in their place.
+    pub standins: Vec<FileRecord>,
 }
 
 impl LeafRecord {
@@ -111,7 +116,36 @@ impl LeafRecord {
             files: vec![],
             tombstones: vec![],
             forgotten: 0,
+            standins: vec![],
         }
+    }
+
+    /// Files whose content the source could not hand out.
+    pub fn lacking(&self) -> impl Iterator<Item = &FileRecord> {
+        let files = self.files.iter();
+        files.filter(|file| file.content == ContentPlace::Lacking)
+    }
+
+    /// The files that a tree can show: those whose content is held, and of
+    /// the others an earlier state where there is one; sorted by path.
+    pub fn showable(&self) -> Vec<&FileRecord> {
+        let held = self.files.iter();
+        let held = held.filter(|file| file.content != ContentPlace::Lacking);
+        let mut files: Vec<&FileRecord> = held.chain(&self.standins).collect();
+        files.sort_unstable_by(|one, two| one.entry.path.cmp(&two.entry.path));
+        files
+    }
+
+    /// Keeps of `old` what is to stand in for lacking contents.
+    pub fn stand_in(&mut self, old: &LeafRecord) {
+        let shown = old.showable();
+        let standins = self.lacking().filter_map(|file| {
+            let at = shown.binary_search_by(|shown| shown.entry.path.cmp(&file.entry.path));
+            at.ok()
+                .and_then(|at| shown.get(at))
+                .map(|&shown| shown.clone())
+        });
+        self.standins = standins.collect();
     }
 
     /// The digest of the live entries; none if there are none.
@@ -121,7 +155,7 @@ impl LeafRecord {
 
     /// Bytes of all contents.
     pub fn bytes(&self) -> u64 {
-        self.files.iter().map(|file| file.entry.size).sum()
+        total(self.files.iter())
     }
 
     /// Bytes of the contents that the last change brought.
@@ -130,7 +164,7 @@ impl LeafRecord {
             .files
             .iter()
             .filter(|file| file.sequence == self.sequence);
-        newest.map(|file| file.entry.size).sum()
+        total(newest)
     }
 
     /// The file at `path`.
@@ -143,7 +177,9 @@ impl LeafRecord {
 
     /// Where a content with this digest lies in this leaf.
     pub fn held(&self, digest: &Digest) -> Option<ContentPlace> {
-        let file = self.files.iter().find(|file| file.entry.digest == *digest);
+        let mut known = self.files.iter().chain(&self.standins);
+        let file = known
+            .find(|file| file.entry.digest == *digest && file.content != ContentPlace::Lacking);
         file.map(|file| file.content)
     }
 
@@ -169,6 +205,7 @@ impl LeafRecord {
                 removed: sequence,
             }));
         self.files = files.into_values().collect();
+        self.standins.clear();
         self.sequence = sequence;
         self.drop_old_tombstones();
     }
@@ -243,6 +280,11 @@ impl LeafRecord {
         }
         delta
     }
+}
+
+/// Bytes of the contents; sizes that a peer made up may wrap around.
+fn total<'a>(files: impl Iterator<Item = &'a FileRecord>) -> u64 {
+    files.fold(0, |total, file| total.wrapping_add(file.entry.size))
 }
 
 #[cfg(test)]

@@ -229,7 +229,9 @@ impl Catalogue {
             }
         };
         match place {
-            ContentPlace::Storage => Err(missing(RecordPlace { block: 0, index: 0 }).into()),
+            ContentPlace::Storage | ContentPlace::Lacking => {
+                Err(missing(RecordPlace { block: 0, index: 0 }).into())
+            }
             ContentPlace::Item { block, index } => {
                 let (items, index) = item(block, index)?;
                 each(items.get(index).unwrap_or_default())
@@ -377,6 +379,20 @@ impl Catalogue {
         Ok((update, totals))
     }
 
+    /// The counts over all leaves of the tree with these, counted anew.
+    ///
+    /// Errors: `CatalogueError::Index`.
+    pub fn totals_with(&self, leaves: &[(LeafKey, LeafValue)]) -> Result<Totals, CatalogueError> {
+        let mut totals = Totals::default();
+        for leaf in self.db.leaves_below(&[]) {
+            totals.replace(None, &leaf?.1);
+        }
+        for (key, value) in leaves {
+            totals.replace(self.leaf(key)?.as_ref(), value);
+        }
+        Ok(totals)
+    }
+
     /// What the tree becomes with these digests.
     ///
     /// Errors: `CatalogueError::Index`.
@@ -441,6 +457,14 @@ impl Catalogue {
     /// Errors: `CatalogueError::Index`.
     pub fn unpublished(&self) -> Result<Vec<LeafKey>, CatalogueError> {
         self.db.unpublished().collect()
+    }
+
+    /// Leaves of the tree with contents that the source could not hand out,
+    /// in canonical order.
+    ///
+    /// Errors: `CatalogueError`.
+    pub fn lacking(&self) -> Result<Vec<LeafKey>, CatalogueError> {
+        self.db.lacking().collect()
     }
 
     /// Whether the published tree lacks nothing.

@@ -141,6 +141,7 @@ mod tests {
                         entries: digest.is_some().into(),
                         bytes: 0,
                         newest_bytes: 0,
+                        lacking: 0,
                         place: RecordPlace { block: 1, index: 0 },
                     };
                     db.apply(&[(key.clone(), value)]).unwrap();

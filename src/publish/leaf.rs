@@ -87,10 +87,8 @@ impl LeafPlan {
             false => old.map(|old| entries(&old)).unwrap_or_default(),
         };
         let wanted = entries(&newest);
-        let places = newest
-            .files
-            .iter()
-            .map(|file| (file.entry.path.clone(), file.content));
+        let places = newest.showable().into_iter();
+        let places = places.map(|file| (file.entry.path.clone(), file.content));
         Ok(LeafPlan {
             directory: key.as_bytes().to_vec(),
             whole: shown.is_empty()
@@ -356,8 +354,10 @@ fn sync_folders<'a>(
         .try_for_each(|path| lane.open(&crate::disk::join(name, path))?.sync())
 }
 
+/// What the tree shows of a leaf.
 fn entries(record: &LeafRecord) -> Vec<Entry> {
-    record.files.iter().map(|file| file.entry.clone()).collect()
+    let files = record.showable().into_iter();
+    files.map(|file| file.entry.clone()).collect()
 }
 
 fn open_touched(

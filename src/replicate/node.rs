@@ -219,9 +219,10 @@ async fn sync(replica: &Replica, monitor: &dyn Monitor) -> Outcome {
         Err(error @ ReplicaError::NoSource) => Outcome::error(exit_code::USAGE, &error),
         Err(error) => Outcome::error(exit_code::FAILED, &error),
         Ok(report) => {
-            let code = match report.roots_equal {
-                true => exit_code::DONE,
-                false => exit_code::DIFFER,
+            let code = match (report.roots_equal, report.left_out_total) {
+                (false, _) => exit_code::DIFFER,
+                (true, 0) => exit_code::DONE,
+                (true, _) => exit_code::FAILED,
             };
             let text = summary::sync(&report);
             Outcome::report(code, &report, text)

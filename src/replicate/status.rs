@@ -217,6 +217,10 @@ pub(super) fn replica(replica: &Replica) -> Status {
                 .collect(),
         })
         .collect();
+    match replica.left_out() {
+        Ok((total, named)) => (status.left_out_total, status.left_out) = (total, named),
+        Err(error) => status.errors.push(error.to_string()),
+    }
     status.last_sync = replica.last_sync();
     status
 }

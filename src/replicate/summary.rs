@@ -151,6 +151,12 @@ pub(super) fn sync(report: &SyncReport) -> String {
             &publish.foreign,
         );
     }
+    lines(
+        &mut out,
+        "not copied",
+        report.left_out_total,
+        &report.left_out,
+    );
     lines(&mut out, "notes", report.notes.len() as u64, &report.notes);
     if let Some(root) = report.root {
         let equal = match report.roots_equal {

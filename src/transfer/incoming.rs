@@ -104,6 +104,29 @@ impl Incoming {
         })
     }
 
+    /// A leaf that is held but for contents that were lacking.
+    pub(super) fn completing(old: LeafRecord, digest: Digest) -> Incoming {
+        let entries = old.lacking().map(|file| DeltaEntry {
+            entry: file.entry.clone(),
+            sequence: file.sequence,
+            content: ContentForm::Later,
+        });
+        Incoming {
+            entries: entries.collect(),
+            wanted: WantedLeaf {
+                key: old.key.clone(),
+                digest,
+                sequence: old.sequence,
+                weight: 0,
+                base: Some(old.sequence),
+                inline: false,
+            },
+            old,
+            tombstones: vec![],
+            places: HashMap::new(),
+        }
+    }
+
     /// The last path that came, to go on after.
     pub(super) fn last_path(&self) -> Option<ObjectPath> {
         self.entries.last().map(|entry| entry.entry.path.clone())
@@ -127,18 +150,19 @@ impl Incoming {
         PullError::Fault(format!("leaf {}: {what}", self.wanted.key.text()))
     }
 
-    /// The leaf's files after the delta; contents that are not held yet have
-    /// no place.
+    /// Where a content is, if that is known.
+    fn place(&self, digest: &Digest) -> Option<ContentPlace> {
+        let place = self.places.get(digest).copied();
+        place.or_else(|| self.old.held(digest))
+    }
+
+    /// The new entries of the delta; contents that are not held yet have no
+    /// place.
     fn merged(&self) -> BTreeMap<&ObjectPath, (&DeltaEntry, Option<ContentPlace>)> {
         self.entries
             .iter()
             .map(|entry| {
-                let digest = &entry.entry.digest;
-                let place = self
-                    .places
-                    .get(digest)
-                    .copied()
-                    .or_else(|| self.old.held(digest));
+                let place = self.place(&entry.entry.digest);
                 (&entry.entry.path, (entry, place))
             })
             .collect()
@@ -186,11 +210,30 @@ impl Incoming {
         self.places.insert(digest, place);
     }
 
-    /// The record of the leaf, once every content is held.
+    /// Whether the tree has this state of the leaf already.
+    pub(super) fn is_held(&self) -> bool {
+        self.old.sequence == self.wanted.sequence && self.old.digest() == Some(self.wanted.digest)
+    }
+
+    /// The source can't hand a content out.
+    fn lacks(&mut self, digest: Digest) {
+        if self.place(&digest).is_none() {
+            self.places.insert(digest, ContentPlace::Lacking);
+        }
+    }
+
+    /// The record of the leaf, once it is known of every content where it is.
     ///
-    /// Errors: `PullError::Fault` if one is not.
+    /// Errors: `PullError::Fault` if it is not.
     pub(super) fn record(&self) -> Result<LeafRecord, PullError> {
-        let mut files: Vec<FileRecord> = self.kept().into_iter().cloned().collect();
+        let kept = self.kept().into_iter().map(|file| FileRecord {
+            content: match file.content {
+                ContentPlace::Lacking => self.place(&file.entry.digest).unwrap_or(file.content),
+                held => held,
+            },
+            ..file.clone()
+        });
+        let mut files: Vec<FileRecord> = kept.collect();
         for (entry, place) in self.merged().into_values() {
             files.push(FileRecord {
                 entry: entry.entry.clone(),
@@ -213,6 +256,7 @@ impl Incoming {
             ..LeafRecord::empty(self.wanted.key.clone())
         };
         record.drop_old_tombstones();
+        record.stand_in(&self.old);
         Ok(record)
     }
 }
@@ -272,7 +316,12 @@ pub(super) fn take(
                     }
                 }
                 ContentForm::Held => taken.referenced += 1,
-                ContentForm::Later => {}
+                ContentForm::Later | ContentForm::Lacking => {}
+            }
+        }
+        for entry in leaf.entries.clone() {
+            if entry.content == ContentForm::Lacking {
+                leaf.lacks(entry.entry.digest);
             }
         }
         match leaf.lacking().is_empty() {

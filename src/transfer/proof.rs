@@ -13,7 +13,7 @@ use hikae_protocol::snapshot::{NodeId, Standing, VerifiedSnapshot};
 use quinn::Connection;
 
 use super::link;
-use super::replica::{PROOF_DEADLINE, PullError};
+use super::replica::{ANSWER_DEADLINE, PROOF_DEADLINE, PullError};
 use crate::catalogue::Catalogue;
 
 /// A snapshot whose root the replica's tree will have once these leaves have
@@ -107,7 +107,12 @@ async fn ask(
     let mut offered = None;
     let mut leaves = Vec::new();
     while !exchange.is_ended() {
-        let frame = link::receive(&mut receive, PROOF_DEADLINE)
+        // Once it offers, nothing is left to wait for.
+        let deadline = match offered {
+            None => PROOF_DEADLINE,
+            Some(_) => ANSWER_DEADLINE,
+        };
+        let frame = link::receive(&mut receive, deadline)
             .await?
             .ok_or(link::LinkError::Ended)?;
         match exchange.receive(&frame)? {

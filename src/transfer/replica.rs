@@ -1,7 +1,7 @@
 //! Pulls: proves, fetches, stores, commits. Rounds go on until a whole
 //! snapshot is there; a leaf that moved on meanwhile comes with a newer one.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,28 +13,32 @@ use hikae_protocol::limits::{BUNDLE_BYTES, LARGE_BYTES_MIN};
 use hikae_protocol::message::{
     Acknowledge, Contents, DeltaEntry, Fetch, LeafProof, LeafWant, Range, Refused, RefusedCode,
 };
+use hikae_protocol::objectpath::LeafKey;
 use hikae_protocol::pack::{Pack, PackBuilder};
-use hikae_protocol::snapshot::{Cursor, NodeId, Snapshot};
+use hikae_protocol::snapshot::{Cursor, NodeId, Snapshot, VerifiedSnapshot};
 use quinn::Connection;
 use serde::Serialize;
 
 use super::incoming::{Bundle, Incoming, Taken, check_content, take};
 use super::link::{self, Link, LinkError};
 use super::proof::{Proof, Proven, prove};
-use crate::catalogue::{Catalogue, CatalogueError, ContentPlace, LeafRecord};
+use crate::catalogue::{Catalogue, CatalogueError, ContentPlace, LeafRecord, Totals};
 use crate::plan::{WantedLeaf, bundles};
 use crate::progress::Monitor;
 
 /// The source may have to walk its storage first.
 pub(super) const PROOF_DEADLINE: Duration = Duration::from_secs(3600);
-/// For any other answer.
-const ANSWER_DEADLINE: Duration = Duration::from_secs(60);
+/// For any other answer, and for every further part of one.
+pub(super) const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
 /// Requests for bundles that are on their way at once.
 const REQUESTS: usize = 8;
 /// Pieces of one large file that are on their way at once.
 const PIECES: usize = 4;
 /// Rounds against a source that keeps moving, at most.
 const ROUNDS_MAX: u64 = 100;
+/// Rounds that bring a snapshot with lacking contents, until they wait for
+/// the next pull.
+const LACKING_ROUNDS: u64 = 3;
 
 /// Why a pull failed. What was stored until then stays.
 #[derive(Debug, thiserror::Error)]
@@ -120,17 +124,13 @@ async fn pull_rounds(
     monitor: &dyn Monitor,
 ) -> Result<PullReport, PullError> {
     let mut report = PullReport::default();
+    let lacked: BTreeSet<LeafKey> = catalogue.lacking()?.into_iter().collect();
+    let mut commits = 0;
     for _ in 0..ROUNDS_MAX {
         report.rounds += 1;
-        let proven = match prove(
-            connection,
-            catalogue,
-            trusted,
-            &mut report.proof_round_trips,
-        )
-        .await?
-        {
-            Proof::Unchanged => return Ok(report),
+        let round_trips = &mut report.proof_round_trips;
+        let proven = match prove(connection, catalogue, trusted, round_trips).await? {
+            Proof::Unchanged => break,
             Proof::Stale => {
                 report.stale = true;
                 return Ok(report);
@@ -143,12 +143,57 @@ async fn pull_rounds(
             to: proven.snapshot.snapshot().cursor,
             monitor,
         };
-        if round.run(proven, &mut report).await? {
-            report.changed = true;
-            return Ok(report);
+        if !round.run(proven, &mut report).await? {
+            continue;
+        }
+        report.changed = true;
+        commits += 1;
+        // A newer snapshot may have what this one's source lacked.
+        if commits == LACKING_ROUNDS || catalogue.lacking()?.is_empty() {
+            break;
         }
     }
-    Err(PullError::Moving)
+    if report.rounds == ROUNDS_MAX && commits == 0 {
+        return Err(PullError::Moving);
+    }
+    complete(connection, catalogue, &lacked, monitor, &mut report).await?;
+    Ok(report)
+}
+
+/// Asks again for contents that an earlier pull lacked and that still are;
+/// what comes is committed.
+async fn complete(
+    connection: &Connection,
+    catalogue: &Arc<Catalogue>,
+    lacked: &BTreeSet<LeafKey>,
+    monitor: &dyn Monitor,
+    report: &mut PullReport,
+) -> Result<(), PullError> {
+    let mut still = catalogue.lacking()?;
+    still.retain(|key| lacked.contains(key));
+    let (Some(commit), Some(snapshot)) = (catalogue.commit_record(), catalogue.snapshot()) else {
+        return Ok(());
+    };
+    let round = Round {
+        connection,
+        catalogue,
+        to: snapshot.cursor,
+        monitor,
+    };
+    let mut completed = stream::iter(still)
+        .map(|key| round.complete(key))
+        .buffer_unordered(REQUESTS);
+    while let Some(done) = completed.try_next().await? {
+        done.count_into(report);
+    }
+    drop(completed);
+    if catalogue.all_staged()?.is_empty() {
+        return Ok(());
+    }
+    report.changed = true;
+    let again = VerifiedSnapshot::verify(commit.signed.clone(), &commit.signed.signer)
+        .map_err(ExchangeError::from)?;
+    round.commit(again).await
 }
 
 /// Tells the source how far this replica is.
@@ -185,32 +230,49 @@ impl Round<'_> {
         let mut taken = stream::iter(cut)
             .map(|bundle| self.bundle(bundle))
             .buffer_unordered(REQUESTS);
-        let mut moved = 0;
+        let moved = report.leaves_moved;
         while let Some(done) = taken.try_next().await? {
-            moved += done.moved;
-            report.requests += done.requests;
-            report.contents_received += done.received;
-            report.content_bytes += done.bytes;
-            report.contents_referenced += done.referenced;
+            done.count_into(report);
         }
-        report.leaves_moved += moved;
-        if moved > 0 {
+        if report.leaves_moved > moved {
             return Ok(false);
         }
+        self.commit(snapshot).await?;
+        Ok(true)
+    }
+
+    /// Makes what is staged the tree of `snapshot`.
+    async fn commit(&self, snapshot: VerifiedSnapshot) -> Result<(), PullError> {
         let catalogue = self.catalogue.clone();
         blocking(move || {
             let staged = catalogue.all_staged()?;
-            let (update, _) = catalogue.with_leaves(&staged)?;
-            catalogue.commit(
-                &staged,
-                &update,
-                &snapshot,
-                jiff::Timestamp::now().as_millisecond(),
-            )?;
+            let (update, totals) = catalogue.with_leaves(&staged)?;
+            let signed = Totals::of(snapshot.snapshot());
+            // The own counts are off where the own tree lost leaves to damage.
+            if totals != signed && catalogue.totals_with(&staged)? != signed {
+                return Err(PullError::Fault(
+                    "the counts that it signed are not those of the leaves".into(),
+                ));
+            }
+            let now = jiff::Timestamp::now().as_millisecond();
+            catalogue.commit(&staged, &update, &snapshot, now)?;
             Ok(())
         })
-        .await?;
-        Ok(true)
+        .await
+    }
+
+    /// Asks again for the contents that a leaf of the tree lacks.
+    async fn complete(&self, key: LeafKey) -> Result<Done, PullError> {
+        let mut done = Done::default();
+        let record = self.catalogue.leaf_record(&key)?;
+        let record = record.and_then(|record| record.digest().map(|digest| (record, digest)));
+        if let Some((record, digest)) = record {
+            self.lacking(Incoming::completing(record, digest), &mut done)
+                .await?;
+        }
+        // What moved on comes with a newer snapshot.
+        done.moved = 0;
+        Ok(done)
     }
 
     /// The leaves to fetch; what was staged for another state is dropped, what
@@ -328,6 +390,7 @@ impl Round<'_> {
 
     /// Fetches the contents that a leaf lacks, and stages it.
     async fn lacking(&self, mut leaf: Incoming, done: &mut Done) -> Result<(), PullError> {
+        let received = done.received;
         let (small, large): (Vec<_>, Vec<_>) = leaf
             .lacking()
             .into_iter()
@@ -345,6 +408,9 @@ impl Round<'_> {
                 Ok(place) => leaf.stored(entry.entry.digest, place),
                 Err(error) => return moved_or(error, done),
             }
+        }
+        if leaf.is_held() && done.received == received {
+            return Ok(());
         }
         let catalogue = self.catalogue.clone();
         blocking(move || Ok(catalogue.stage(vec![leaf.record()?])?)).await
@@ -367,20 +433,35 @@ impl Round<'_> {
                 "fewer contents than were asked for".into(),
             ));
         }
+        let is_lacking =
+            |entry: &DeltaEntry, content: &[u8]| content.is_empty() && entry.entry.size > 0;
+        let mut held = 0;
         for (entry, content) in batch.iter().zip(items.iter()) {
-            check_content(&leaf.wanted.key, entry, content)?;
+            if !is_lacking(entry, content) {
+                check_content(&leaf.wanted.key, entry, content)?;
+                held += 1;
+                done.bytes += entry.entry.size;
+            }
         }
-        done.received += batch.len() as u64;
-        done.bytes += batch.iter().map(|entry| entry.entry.size).sum::<u64>();
-        let block = self.append(pack).await?;
-        let places = batch.iter().zip(0..);
+        done.received += held;
+        let block = match held {
+            0 => 0,
+            _ => self.append(pack).await?,
+        };
+        let places = batch.iter().zip(items.iter()).zip(0..);
         Ok(places
-            .map(|(entry, index)| (entry.entry.digest, ContentPlace::Item { block, index }))
+            .map(|((entry, content), index)| {
+                let place = match is_lacking(entry, content) {
+                    true => ContentPlace::Lacking,
+                    false => ContentPlace::Item { block, index },
+                };
+                (entry.entry.digest, place)
+            })
             .collect())
     }
 
     /// A large content, piece by piece; it is believed, and referred to, only
-    /// when the whole has the proven digest.
+    /// when the whole has the proven digest. Lacking when a piece is.
     async fn large(
         &self,
         leaf: &Incoming,
@@ -401,24 +482,33 @@ impl Round<'_> {
                 }
             })
             .buffered(PIECES);
+        let fault = || {
+            PullError::Fault(format!(
+                "the content of {}/{} is not the proven one",
+                leaf.wanted.key.text(),
+                entry.entry.path.text()
+            ))
+        };
         let mut hasher = blake3::Hasher::new();
         let mut places: Vec<(u64, u32)> = Vec::new();
         let mut bytes = 0;
         while let Some(pack) = pieces.try_next().await? {
             requests += 1;
             let items = unpacked(&pack)?;
-            let content = items.get(0).unwrap_or_default();
+            let content = items.get(0).ok_or_else(fault)?;
+            if content.is_empty() {
+                return Ok(ContentPlace::Lacking);
+            }
+            if content.len() as u64 != piece.min(size - bytes) {
+                return Err(fault());
+            }
             hasher.update(content);
             bytes += content.len() as u64;
             places.push((self.append(pack).await?, 0));
         }
         drop(pieces);
-        if bytes != size || Digest::from(hasher) != entry.entry.digest {
-            return Err(PullError::Fault(format!(
-                "the content of {}/{} is not the proven one",
-                leaf.wanted.key.text(),
-                entry.entry.path.text()
-            )));
+        if Digest::from(hasher) != entry.entry.digest {
+            return Err(fault());
         }
         done.requests += requests;
         done.received += 1;
@@ -485,6 +575,16 @@ struct Done {
     received: u64,
     referenced: u64,
     bytes: u64,
+}
+
+impl Done {
+    fn count_into(&self, report: &mut PullReport) {
+        report.leaves_moved += self.moved;
+        report.requests += self.requests;
+        report.contents_received += self.received;
+        report.content_bytes += self.bytes;
+        report.contents_referenced += self.referenced;
+    }
 }
 
 fn moved_or(error: PullError, done: &mut Done) -> Result<(), PullError> {

@@ -11,13 +11,14 @@ use hikae_protocol::message::{
     ContentForm, Contents, DeltaState, Fetch, LeafDelta, LeafProof, LeafWant, Offer, ProofBase,
     ProofEnd, Pull, Refused, RefusedCode,
 };
+use hikae_protocol::objectpath::LeafKey;
 use hikae_protocol::pack::PackBuilder;
 use hikae_protocol::snapshot::{Cursor, NodeId};
 use quinn::{Connection, RecvStream, SendStream};
 
 use super::link::{self, LinkError, LinkStats, Listener};
 use super::{ContentError, Holdings};
-use crate::catalogue::{CatalogueError, LeafRecord};
+use crate::catalogue::{CatalogueError, FileRecord, LeafRecord};
 
 /// A peer that opened a stream has this long to ask.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(10);
@@ -221,7 +222,7 @@ fn encoded<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, AnswerError> {
 /// since.
 fn leaf_at(
     holdings: &dyn Holdings,
-    key: &hikae_protocol::objectpath::LeafKey,
+    key: &LeafKey,
     to: &Cursor,
 ) -> Result<Option<LeafRecord>, AnswerError> {
     let catalogue = holdings.catalogue();
@@ -291,18 +292,23 @@ fn leaf_delta(
         else {
             continue;
         };
-        match holdings.content(&want.key, file, 0, size as u32) {
-            Ok(bytes) => entry.content = ContentForm::Inline(contents.push(&bytes)),
-            Err(ContentError::Moved) => return Ok(DeltaState::Moved),
-            Err(ContentError::Unavailable(error)) => {
-                return Err(refused(RefusedCode::Unavailable, error));
+        entry.content = match holdings.content(&want.key, file, 0, size as u32) {
+            Ok(bytes) => ContentForm::Inline(contents.push(&bytes)),
+            Err(error) => {
+                warn_lacking(&want.key, file, &error);
+                ContentForm::Lacking
             }
-        }
+        };
     }
     Ok(DeltaState::Delta(delta))
 }
 
-/// Ranges of contents, one item each.
+fn warn_lacking(key: &LeafKey, file: &FileRecord, error: &ContentError) {
+    let path = file.entry.path.text();
+    tracing::warn!(leaf = %key.text(), %path, %error, "a content can't be handed out");
+}
+
+/// Ranges of contents, one item each; empty where it can't be handed out.
 fn ranges(holdings: &dyn Holdings, wanted: &Contents) -> Result<Vec<Frame>, AnswerError> {
     let bytes: u64 = wanted
         .ranges
@@ -335,9 +341,9 @@ fn ranges(holdings: &dyn Holdings, wanted: &Contents) -> Result<Vec<Frame>, Answ
         }
         match holdings.content(&wanted.key, file, range.offset, range.length) {
             Ok(bytes) => drop(pack.push(&bytes)),
-            Err(ContentError::Moved) => return Err(moved()),
-            Err(ContentError::Unavailable(error)) => {
-                return Err(refused(RefusedCode::Unavailable, error));
+            Err(error) => {
+                warn_lacking(&wanted.key, file, &error);
+                pack.push(&[]);
             }
         }
     }

@@ -38,12 +38,17 @@ pub enum LeftOutReason {
     Changing,
     /// Its path is over the bounds.
     Name(String),
+    /// The source could not hand out its content.
+    Lacking,
 }
 
 impl LeftOutReason {
     /// Whether somebody has to do something.
     pub fn is_failure(&self) -> bool {
-        matches!(self, LeftOutReason::Unreadable(_) | LeftOutReason::Name(_))
+        matches!(
+            self,
+            LeftOutReason::Unreadable(_) | LeftOutReason::Name(_) | LeftOutReason::Lacking
+        )
     }
 }
 
@@ -59,6 +64,11 @@ impl std::fmt::Display for LeftOut {
             LeftOutReason::Unreadable(error) | LeftOutReason::Name(error) => {
                 write!(f, "{}: {error}", self.path)
             }
+            LeftOutReason::Lacking => write!(
+                f,
+                "{}: the source could not hand out its content; the next sync asks again",
+                self.path
+            ),
             LeftOutReason::Changing => write!(f, "{}: changed while it was read", self.path),
         }
     }

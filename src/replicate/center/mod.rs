@@ -217,9 +217,7 @@ impl Center {
     /// The directory of a file is looked at again by the next refresh.
     fn look_again(&self, key: &LeafKey, file: &FileRecord) {
         let directory = file.entry.path.split_name().0.to_vec();
-        let mut state = locked(&self.state);
-        state
-            .again
+        locked(&self.noticed)
             .entry(key.clone())
             .or_default()
             .insert(directory);
@@ -307,7 +305,7 @@ impl Holdings for Center {
             }
             other => other,
         };
-        if matches!(bytes, Err(ContentError::Moved)) {
+        if bytes.is_err() {
             self.look_again(key, file);
         }
         bytes

@@ -15,13 +15,17 @@ use serde::Serialize;
 
 use super::center::digest_text;
 use super::home::Home;
-use crate::catalogue::{Catalogue, CatalogueError};
+use crate::catalogue::{Catalogue, CatalogueError, LeafRecord};
 use crate::config::{Config, Source};
 use crate::progress::Monitor;
 use crate::publish::{PublishError, PublishReport, PublishedMark, publish};
 use crate::transfer::{
     Link, LinkError, LinkStats, PullError, PullReport, acknowledge, connect, pull,
 };
+use crate::walk::{LeftOut, LeftOutReason};
+
+/// Contents that were left out and are named, at most.
+const NAMED_MAX: usize = 100;
 
 /// Why a replica could not do its work.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +76,10 @@ pub struct SyncReport {
     pub entries: u64,
     /// Bytes of the contents.
     pub bytes: u64,
+    /// Contents of the snapshot that the source could not hand out.
+    pub left_out_total: u64,
+    /// The first of those, by name.
+    pub left_out: Vec<LeftOut>,
     /// Settings that this version does not act on.
     pub notes: Vec<String>,
     /// How long it took, seconds.
@@ -129,6 +137,27 @@ impl Replica {
     /// Errors: `PublishError`.
     pub fn published(&self) -> Result<Option<PublishedMark>, PublishError> {
         PublishedMark::read(&self.config().store)
+    }
+
+    /// Contents of the last commit that the source could not hand out: how
+    /// many, and the first by name. The next sync asks again.
+    ///
+    /// Errors: `CatalogueError`.
+    pub fn left_out(&self) -> Result<(u64, Vec<LeftOut>), CatalogueError> {
+        let (mut total, mut named) = (0, Vec::new());
+        for key in self.catalogue.lacking()? {
+            let record = self.catalogue.leaf_record(&key)?;
+            for file in record.iter().flat_map(LeafRecord::lacking) {
+                total += 1;
+                if named.len() < NAMED_MAX {
+                    named.push(LeftOut {
+                        path: format!("{}/{}", key.text(), file.entry.path.text()),
+                        reason: LeftOutReason::Lacking,
+                    });
+                }
+            }
+        }
+        Ok((total, named))
     }
 
     /// Pulls from the first source that answers, commits, publishes.
@@ -240,6 +269,7 @@ impl Replica {
         let told = Acknowledge {
             durable: self.catalogue.snapshot().map(|snapshot| snapshot.cursor),
             published: self.published().ok().flatten().and_then(|mark| mark.cursor),
+            lacking: self.left_out().map_or(0, |(total, _)| total),
         };
         if let Err(error) = acknowledge(link, &told).await {
             tracing::warn!(%error, "the source was not told how far we are");
@@ -257,6 +287,7 @@ impl Replica {
         report.leaves = snapshot.leaves;
         report.entries = snapshot.entries;
         report.bytes = snapshot.bytes;
+        (report.left_out_total, report.left_out) = self.left_out()?;
         Ok(())
     }
 

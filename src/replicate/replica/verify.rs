@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{Replica, ReplicaError};
-use crate::catalogue::{Catalogue, CatalogueError, FileRecord, LeafRecord};
+use crate::catalogue::{Catalogue, CatalogueError, ContentPlace, FileRecord, LeafRecord};
 use crate::disk::{Directory, ItemKind, join};
 use crate::progress::Monitor;
 use crate::replicate::center::digest_text;
@@ -132,6 +132,9 @@ pub(super) fn verify(
             for file in &record.files {
                 verify_content(catalogue, key, file, &mut own);
             }
+            for file in &record.standins {
+                verify_content(catalogue, key, file, &mut own);
+            }
             if let Some(tree) = &tree
                 && published
             {
@@ -189,6 +192,10 @@ fn verify_content(
     file: &FileRecord,
     report: &mut VerifyReport,
 ) {
+    let path = || format!("{}/{}", key.text(), file.entry.path.text());
+    if file.content == ContentPlace::Lacking {
+        return report.differ("store", path(), "the source could not hand out its content");
+    }
     let mut hasher = blake3::Hasher::new();
     let mut bytes = 0;
     let read = catalogue.content::<CatalogueError>(file.content, |piece| {
@@ -198,7 +205,6 @@ fn verify_content(
     });
     report.contents += 1;
     report.content_bytes += bytes;
-    let path = || format!("{}/{}", key.text(), file.entry.path.text());
     match read {
         Err(error) => report.differ("store", path(), error.to_string()),
         Ok(()) if Digest::from(hasher) != file.entry.digest => {
@@ -220,13 +226,17 @@ fn verify_leaf_in_tree(tree: &Directory, record: &LeafRecord, report: &mut Verif
             return report.differ("tree", record.key.text().to_string(), error.to_string());
         }
     };
-    let look = look_at(record, b"", directory.as_ref(), true, &mut Vec::new());
+    let shown = LeafRecord {
+        files: record.showable().into_iter().cloned().collect(),
+        ..LeafRecord::empty(record.key.clone())
+    };
+    let look = look_at(&shown, b"", directory.as_ref(), true, &mut Vec::new());
     report.tree_files += look.counts.files_read;
     for removed in &look.removed {
         report.differ("tree", path(removed), "missing");
     }
     for added in &look.added {
-        let what = match record.file(&added.entry.path) {
+        let what = match shown.file(&added.entry.path) {
             None => "not in the published snapshot",
             Some(file) if file.entry.digest != added.entry.digest => "another content",
             Some(_) => "another modification time",
