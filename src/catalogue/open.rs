@@ -86,10 +86,10 @@ impl Catalogue {
     /// Errors: `CatalogueError`.
     pub fn open(folder: &Path, monitor: &dyn Monitor) -> Result<Catalogue, CatalogueError> {
         let opened = rebuild::open_or_rebuild(folder, monitor)?;
-        let log = SegmentLog::open(&rebuild::segments(folder), opened.end)?;
+        let log = SegmentLog::open(&opened.segments, opened.end)?;
         Ok(Catalogue {
             folder: folder.to_path_buf(),
-            reader: SegmentReader::new(&rebuild::segments(folder)),
+            reader: SegmentReader::new(&opened.segments),
             db: opened.db,
             log: Mutex::new(log),
             blocks: RwLock::new(opened.blocks),

@@ -25,7 +25,8 @@ use super::tree::update;
 use crate::disk::{DiskError, read_small, replace_file};
 use crate::progress::Monitor;
 use crate::segment::{
-    BlockKind, BlockPlace, Damage, ScanEnd, ScannedBlock, SegmentError, SegmentReader, scan,
+    BlockKind, BlockPlace, Damage, ScanEnd, ScannedBlock, SegmentError, SegmentFolder,
+    SegmentReader, scan,
 };
 
 /// Names of values in the index.
@@ -42,6 +43,7 @@ struct CleanMark {
 /// An index that agrees with the segments.
 pub(super) struct Opened {
     pub db: Db,
+    pub segments: SegmentFolder,
     pub end: ScanEnd,
     pub blocks: HashMap<u64, BlockPlace>,
     pub head: Option<Head>,
@@ -49,7 +51,7 @@ pub(super) struct Opened {
 }
 
 /// The folder of the segments.
-pub(super) fn segments(store: &Path) -> PathBuf {
+fn segments(store: &Path) -> PathBuf {
     store.join("segments")
 }
 
@@ -87,16 +89,17 @@ pub(super) fn open_or_rebuild(
     }
     let marked = read_small(&mark(store))?.and_then(|bytes| decode::<CleanMark>(&bytes).ok());
     remove_mark(store)?;
+    let opened = SegmentFolder::open(&folder)?;
     let reason = match marked {
         None if !index(store).exists() => "there was no index",
         None => "the store was not closed cleanly",
-        Some(marked) => match open_clean(store, &marked) {
+        Some(marked) => match open_clean(store, &opened, &marked) {
             Ok(Some(opened)) => return Ok(opened),
             Ok(None) => "the index is of another time than the segments",
             Err(_) => "the index could not be read",
         },
     };
-    rebuild(store, reason, monitor)
+    rebuild(store, opened, reason, monitor)
 }
 
 fn remove_mark(store: &Path) -> Result<(), CatalogueError> {
@@ -111,14 +114,12 @@ fn remove_mark(store: &Path) -> Result<(), CatalogueError> {
 
 /// The index as it was left, if it is the one that the mark speaks of and the
 /// segments end where they did.
-fn open_clean(store: &Path, marked: &CleanMark) -> Result<Option<Opened>, CatalogueError> {
-    let newest = segments(store).join(format!("{:08}.seg", marked.end.segment));
-    let next = segments(store).join(format!("{:08}.seg", marked.end.segment + 1));
-    let ends = match marked.end.segment {
-        0 => true,
-        _ => fs::metadata(&newest).is_ok_and(|found| found.len() == marked.end.offset),
-    };
-    if !ends || next.exists() || !index(store).exists() {
+fn open_clean(
+    store: &Path,
+    segments: &SegmentFolder,
+    marked: &CleanMark,
+) -> Result<Option<Opened>, CatalogueError> {
+    if !segments.ends_at(marked.end)? || !index(store).exists() {
         return Ok(None);
     }
     let db = Db::open(&index(store))?;
@@ -141,6 +142,7 @@ fn open_clean(store: &Path, marked: &CleanMark) -> Result<Option<Opened>, Catalo
         end: marked.end,
         head,
         report: None,
+        segments: segments.clone(),
         db,
     }))
 }
@@ -169,6 +171,7 @@ pub(super) fn mark_clean(
 
 fn rebuild(
     store: &Path,
+    segments: SegmentFolder,
     reason: &'static str,
     monitor: &dyn Monitor,
 ) -> Result<Opened, CatalogueError> {
@@ -180,11 +183,11 @@ fn rebuild(
     monitor.stage("rebuild the index", None);
     let mut replay = Replay {
         db: Db::open(&folder)?,
-        reader: SegmentReader::new(&segments(store)),
+        reader: SegmentReader::new(&segments),
         blocks: HashMap::new(),
         head: None,
     };
-    let (end, damages) = scan(&segments(store), |scanned| {
+    let (end, damages) = scan(&segments, |scanned| {
         monitor.advance(1);
         replay.take(scanned)
     })?;
@@ -211,6 +214,7 @@ fn rebuild(
     let report = (end.segment > 0).then_some(report);
     Ok(Opened {
         db: replay.db,
+        segments,
         end,
         blocks: replay.blocks,
         head: replay.head,

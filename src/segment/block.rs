@@ -4,6 +4,9 @@ use hikae_protocol::digest::{Digest, Domain};
 use hikae_protocol::limits::PACK_RAW_BYTES_MAX;
 use hikae_protocol::pack::Pack;
 
+use super::folder::StoreId;
+use super::log::BlockPlace;
+
 /// Bytes of a block's header.
 pub const BLOCK_HEADER_BYTES: usize = 72;
 /// Blocks begin at multiples of this.
@@ -80,8 +83,8 @@ impl BlockHeader {
         }
     }
 
-    /// The written form.
-    pub fn to_bytes(self) -> [u8; BLOCK_HEADER_BYTES] {
+    /// The written form, bound to its store and place.
+    pub fn to_bytes(self, store: &StoreId, place: BlockPlace) -> [u8; BLOCK_HEADER_BYTES] {
         let mut bytes = [0; BLOCK_HEADER_BYTES];
         bytes[0..4].copy_from_slice(&BLOCK_MAGIC);
         bytes[4] = self.kind.byte();
@@ -91,14 +94,23 @@ impl BlockHeader {
         bytes[20..24].copy_from_slice(&self.stored_bytes.to_le_bytes());
         bytes[24..28].copy_from_slice(&self.raw_bytes.to_le_bytes());
         bytes[32..64].copy_from_slice(self.digest.as_bytes());
-        let check = header_check(&bytes[..64]);
+        let check = block_check(&bytes, store, place);
         bytes[64..72].copy_from_slice(&check);
         bytes
     }
 
-    /// Reads a header; none if it is no header, damaged, or over a bound.
-    pub fn parse(bytes: &[u8; BLOCK_HEADER_BYTES]) -> Option<BlockHeader> {
-        if bytes[..4] != BLOCK_MAGIC || bytes[64..72] != header_check(&bytes[..64]) {
+    /// Reads a header; none if it is no header, damaged, over a bound, or was
+    /// written for another store or place.
+    pub fn parse(
+        bytes: &[u8; BLOCK_HEADER_BYTES],
+        store: &StoreId,
+        place: BlockPlace,
+    ) -> Option<BlockHeader> {
+        let reserved = [&bytes[6..8], &bytes[16..20], &bytes[28..32]];
+        if bytes[..4] != BLOCK_MAGIC
+            || bytes[64..72] != block_check(bytes, store, place)
+            || reserved.concat().iter().any(|&byte| byte != 0)
+        {
             return None;
         }
         let u32_at = |at: usize| bytes[at..at + 4].try_into().ok().map(u32::from_le_bytes);
@@ -122,9 +134,22 @@ impl BlockHeader {
     }
 }
 
+fn block_check(bytes: &[u8; BLOCK_HEADER_BYTES], store: &StoreId, place: BlockPlace) -> [u8; 8] {
+    header_check(&[
+        store.as_bytes(),
+        &place.segment.to_le_bytes(),
+        &place.offset.to_le_bytes(),
+        &bytes[..64],
+    ])
+}
+
 /// Eight bytes of the derived digest of a header.
-pub(super) fn header_check(bytes: &[u8]) -> [u8; 8] {
-    let [a, b, c, d, e, f, g, h, ..] = Domain::Header.digest(bytes).0;
+pub(super) fn header_check(parts: &[&[u8]]) -> [u8; 8] {
+    let mut hasher = Domain::Header.hasher();
+    for part in parts {
+        hasher.update(part);
+    }
+    let [a, b, c, d, e, f, g, h, ..] = Digest::from(hasher).0;
     [a, b, c, d, e, f, g, h]
 }
 
@@ -140,6 +165,7 @@ pub struct Block {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::segment::SegmentFolder;
     use hikae_protocol::pack::PackBuilder;
 
     /// [S9-3] every flipped bit of a header is noticed.
@@ -149,12 +175,25 @@ mod tests {
         builder.push(b"abc");
         let pack = builder.finish(3).unwrap();
         let header = BlockHeader::new(BlockKind::Contents, 7, &pack);
-        let bytes = header.to_bytes();
-        assert_eq!(BlockHeader::parse(&bytes), Some(header));
+        let folder = tempfile::tempdir().unwrap();
+        let [store, other] = [0; 2].map(|_| *SegmentFolder::open(folder.path()).unwrap().store());
+        let place = BlockPlace {
+            segment: 3,
+            offset: 40,
+        };
+        let bytes = header.to_bytes(&store, place);
+        assert_eq!(BlockHeader::parse(&bytes, &store, place), Some(header));
         for at in 0..bytes.len() * 8 {
             let mut bad = bytes;
             bad[at / 8] ^= 1 << (at % 8);
-            assert_eq!(BlockHeader::parse(&bad), None, "bit {at}");
+            assert_eq!(BlockHeader::parse(&bad, &store, place), None, "bit {at}");
         }
+        // [S9-4] nor does it pass at another place, or in another store.
+        for elsewhere in [(3, 48), (4, 40)] {
+            let (segment, offset) = elsewhere;
+            let place = BlockPlace { segment, offset };
+            assert_eq!(BlockHeader::parse(&bytes, &store, place), None);
+        }
+        assert_eq!(BlockHeader::parse(&bytes, &other, place), None);
     }
 }

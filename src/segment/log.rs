@@ -6,24 +6,20 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use bytes::BytesMut;
 use hikae_protocol::pack::Pack;
 use rustix::io::Errno;
 
 use super::SegmentError;
-use super::block::{BLOCK_ALIGNMENT, BlockHeader, BlockKind, header_check};
+use super::block::{BLOCK_ALIGNMENT, BlockHeader, BlockKind};
+use super::folder::{SEGMENT_HEADER_BYTES, SegmentFolder};
 use super::scan::ScanEnd;
 use crate::disk::DiskError;
 
 /// Bytes after which the next segment begins.
 const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
-/// Bytes of a segment's header.
-pub(super) const SEGMENT_HEADER_BYTES: u64 = 24;
-const SEGMENT_MAGIC: [u8; 8] = *b"hikaeSEG";
-const SEGMENT_VERSION: u32 = 1;
-
 /// Where a block lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BlockPlace {
@@ -33,33 +29,10 @@ pub struct BlockPlace {
     pub offset: u64,
 }
 
-/// The file of a segment.
-pub(super) fn segment_path(folder: &Path, number: u32) -> PathBuf {
-    folder.join(format!("{number:08}.seg"))
-}
-
-/// The number of the segment that a file name stands for.
-pub(super) fn segment_number(name: &str) -> Option<u32> {
-    let digits = name.strip_suffix(".seg")?;
-    (digits.len() == 8).then(|| digits.parse().ok()).flatten()
-}
-
-/// The header of segment `number`, SPEC.md [S9-1]: magic (8), version (4),
-/// number (4), check (8).
-pub(super) fn segment_header(number: u32) -> [u8; SEGMENT_HEADER_BYTES as usize] {
-    let mut bytes = [0; SEGMENT_HEADER_BYTES as usize];
-    bytes[..8].copy_from_slice(&SEGMENT_MAGIC);
-    bytes[8..12].copy_from_slice(&SEGMENT_VERSION.to_le_bytes());
-    bytes[12..16].copy_from_slice(&number.to_le_bytes());
-    let check = header_check(&bytes[..16]);
-    bytes[16..].copy_from_slice(&check);
-    bytes
-}
-
 /// Appends blocks.
 #[derive(Debug)]
 pub struct SegmentLog {
-    folder: PathBuf,
+    folder: SegmentFolder,
     file: Option<File>,
     number: u32,
     end: u64,
@@ -74,9 +47,9 @@ impl SegmentLog {
     /// torn tail that was never acknowledged).
     ///
     /// Errors: `SegmentError::Disk`.
-    pub fn open(folder: &Path, end: ScanEnd) -> Result<SegmentLog, SegmentError> {
+    pub fn open(folder: &SegmentFolder, end: ScanEnd) -> Result<SegmentLog, SegmentError> {
         let mut log = SegmentLog {
-            folder: folder.to_path_buf(),
+            folder: folder.clone(),
             file: None,
             number: end.segment,
             end: end.offset,
@@ -85,7 +58,7 @@ impl SegmentLog {
             poisoned: None,
         };
         if end.segment > 0 {
-            let path = segment_path(folder, end.segment);
+            let path = folder.segment(end.segment);
             let file = OpenOptions::new()
                 .read(true)
                 .append(true)
@@ -135,18 +108,18 @@ impl SegmentLog {
         let id = self.next_id;
         let header = BlockHeader::new(kind, id, pack);
         let mut bytes = BytesMut::with_capacity(header.span() as usize);
-        bytes.extend_from_slice(&header.to_bytes());
-        bytes.extend_from_slice(&pack.data);
-        bytes.resize(header.span() as usize, 0);
-        let path = segment_path(&self.folder, self.number);
-        if let Some(file) = &mut self.file {
-            file.write_all(&bytes)
-                .map_err(|error| disk("append to", &path, &error))?;
-        }
         let place = BlockPlace {
             segment: self.number,
             offset: self.end,
         };
+        bytes.extend_from_slice(&header.to_bytes(self.folder.store(), place));
+        bytes.extend_from_slice(&pack.data);
+        bytes.resize(header.span() as usize, 0);
+        let path = self.folder.segment(self.number);
+        if let Some(file) = &mut self.file {
+            file.write_all(&bytes)
+                .map_err(|error| disk("append to", &path, &error))?;
+        }
         debug_assert_eq!(place.offset % BLOCK_ALIGNMENT, 0);
         self.end += header.span();
         self.next_id += 1;
@@ -157,9 +130,9 @@ impl SegmentLog {
     fn begin_segment(&mut self) -> Result<(), SegmentError> {
         self.sync_file()?;
         let number = self.number + 1;
-        let path = segment_path(&self.folder, number);
+        let path = self.folder.segment(number);
         // A segment whose header was torn holds nothing; a scan skips it.
-        if fs::metadata(&path).is_ok_and(|found| found.len() < SEGMENT_HEADER_BYTES) {
+        if fs::metadata(&path).is_ok_and(|found| found.len() <= SEGMENT_HEADER_BYTES) {
             fs::remove_file(&path).map_err(|error| disk("remove", &path, &error))?;
         }
         let mut file = OpenOptions::new()
@@ -168,12 +141,12 @@ impl SegmentLog {
             .append(true)
             .open(&path)
             .map_err(|error| disk("create", &path, &error))?;
-        file.write_all(&segment_header(number))
+        file.write_all(&self.folder.header(number))
             .and_then(|()| file.sync_all())
             .map_err(|error| disk("write", &path, &error))?;
-        File::open(&self.folder)
+        File::open(self.folder.path())
             .and_then(|folder| folder.sync_all())
-            .map_err(|error| disk("sync", &self.folder, &error))?;
+            .map_err(|error| disk("sync", self.folder.path(), &error))?;
         self.file = Some(file);
         self.number = number;
         self.end = SEGMENT_HEADER_BYTES;
@@ -198,7 +171,7 @@ impl SegmentLog {
         }
         if let Some(file) = &self.file {
             file.sync_data()
-                .map_err(|error| disk("sync", &segment_path(&self.folder, self.number), &error))?;
+                .map_err(|error| disk("sync", &self.folder.segment(self.number), &error))?;
         }
         self.unsynced = false;
         Ok(())
@@ -208,18 +181,4 @@ impl SegmentLog {
 pub(super) fn disk(action: &'static str, path: &Path, error: &std::io::Error) -> SegmentError {
     let errno = Errno::from_io_error(error).unwrap_or(Errno::IO);
     SegmentError::Disk(DiskError::at(action, path, errno))
-}
-
-/// The numbers of the segments in `folder`, ascending.
-///
-/// Errors: `SegmentError::Disk`.
-pub(super) fn segment_numbers(folder: &Path) -> Result<Vec<u32>, SegmentError> {
-    let wrong = |error: std::io::Error| disk("list", folder, &error);
-    let mut numbers = Vec::new();
-    for entry in fs::read_dir(folder).map_err(wrong)? {
-        let name = entry.map_err(wrong)?.file_name();
-        numbers.extend(name.to_str().and_then(segment_number));
-    }
-    numbers.sort_unstable();
-    Ok(numbers)
 }

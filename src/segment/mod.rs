@@ -5,11 +5,13 @@
 //! is the catalogue's block table.
 
 mod block;
+mod folder;
 mod log;
 mod reader;
 mod scan;
 
 pub use block::{BLOCK_HEADER_BYTES, Block, BlockHeader, BlockKind};
+pub use folder::{SegmentFolder, StoreId};
 pub use log::{BlockPlace, SegmentLog};
 pub use reader::SegmentReader;
 pub use scan::{Damage, ScanEnd, ScannedBlock, scan};
@@ -35,6 +37,20 @@ pub enum SegmentError {
         offset: u64,
         /// What does not fit.
         what: &'static str,
+    },
+    /// A segment that another version of hikae wrote.
+    #[error("segment {path} has version {version} of the format, which this hikae does not know")]
+    Version {
+        /// The segment's file.
+        path: PathBuf,
+        /// The version that it has.
+        version: u32,
+    },
+    /// A segment of another store.
+    #[error("segment {path} belongs to another store")]
+    Foreign {
+        /// The segment's file.
+        path: PathBuf,
     },
     /// A block's pack does not decode.
     #[error("segment {path}: the block at byte {offset}: {source}")]

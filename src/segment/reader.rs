@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::num::NonZeroUsize;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -13,7 +12,8 @@ use lru::LruCache;
 
 use super::SegmentError;
 use super::block::{BLOCK_HEADER_BYTES, Block, BlockHeader};
-use super::log::{BlockPlace, disk, segment_path};
+use super::folder::SegmentFolder;
+use super::log::{BlockPlace, disk};
 
 /// Open segments, at most.
 const FILES_MAX: NonZeroUsize = NonZeroUsize::new(64).unwrap();
@@ -22,16 +22,16 @@ const BLOCKS_MAX: NonZeroUsize = NonZeroUsize::new(12).unwrap();
 
 /// Reads blocks of one folder of segments.
 pub struct SegmentReader {
-    folder: PathBuf,
+    folder: SegmentFolder,
     files: Mutex<LruCache<u32, Arc<File>>>,
     blocks: Mutex<LruCache<u64, Arc<Items>>>,
 }
 
 impl SegmentReader {
     /// A reader of the segments in `folder`.
-    pub fn new(folder: &Path) -> SegmentReader {
+    pub fn new(folder: &SegmentFolder) -> SegmentReader {
         SegmentReader {
-            folder: folder.to_path_buf(),
+            folder: folder.clone(),
             files: Mutex::new(LruCache::new(FILES_MAX)),
             blocks: Mutex::new(LruCache::new(BLOCKS_MAX)),
         }
@@ -42,7 +42,7 @@ impl SegmentReader {
         if let Some(file) = files.get(&segment) {
             return Ok(file.clone());
         }
-        let path = segment_path(&self.folder, segment);
+        let path = self.folder.segment(segment);
         let file = Arc::new(File::open(&path).map_err(|error| disk("open", &path, &error))?);
         files.put(segment, file.clone());
         Ok(file)
@@ -52,7 +52,7 @@ impl SegmentReader {
     ///
     /// Errors: `SegmentError::Damaged`, `SegmentError::Disk`.
     pub fn read(&self, place: BlockPlace) -> Result<Block, SegmentError> {
-        let path = segment_path(&self.folder, place.segment);
+        let path = self.folder.segment(place.segment);
         let damaged = |what| SegmentError::Damaged {
             path: path.clone(),
             offset: place.offset,
@@ -62,7 +62,8 @@ impl SegmentReader {
         let mut header = [0; BLOCK_HEADER_BYTES];
         file.read_exact_at(&mut header, place.offset)
             .map_err(|error| disk("read", &path, &error))?;
-        let header = BlockHeader::parse(&header).ok_or_else(|| damaged("header"))?;
+        let header = BlockHeader::parse(&header, self.folder.store(), place)
+            .ok_or_else(|| damaged("header"))?;
         let mut data = vec![0; header.stored_bytes as usize];
         file.read_exact_at(&mut data, place.offset + BLOCK_HEADER_BYTES as u64)
             .map_err(|error| disk("read", &path, &error))?;
@@ -90,13 +91,13 @@ impl SegmentReader {
         let block = self.read(place)?;
         if block.header.id != id {
             return Err(SegmentError::Damaged {
-                path: segment_path(&self.folder, place.segment),
+                path: self.folder.segment(place.segment),
                 offset: place.offset,
                 what: "another block's id",
             });
         }
         let items = block.pack.unpack().map_err(|source| SegmentError::Pack {
-            path: segment_path(&self.folder, place.segment),
+            path: self.folder.segment(place.segment),
             offset: place.offset,
             source,
         })?;

@@ -7,7 +7,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use bytes::Bytes;
 use hikae_protocol::digest::Domain;
@@ -17,9 +17,8 @@ use super::SegmentError;
 use super::block::{
     BLOCK_ALIGNMENT, BLOCK_HEADER_BYTES, BLOCK_MAGIC, Block, BlockHeader, BlockKind,
 };
-use super::log::{
-    BlockPlace, SEGMENT_HEADER_BYTES, disk, segment_header, segment_numbers, segment_path,
-};
+use super::folder::{SEGMENT_HEADER_BYTES, SegmentFolder, StoreId};
+use super::log::{BlockPlace, disk};
 
 /// Where the log goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -57,10 +56,10 @@ pub struct Damage {
 ///
 /// Errors: `SegmentError::Disk`, and whatever `each` returns.
 pub fn scan<E: From<SegmentError>>(
-    folder: &Path,
+    folder: &SegmentFolder,
     mut each: impl FnMut(ScannedBlock) -> Result<(), E>,
 ) -> Result<(ScanEnd, Vec<Damage>), E> {
-    let numbers = segment_numbers(folder)?;
+    let numbers = folder.numbers()?;
     let mut damages = Vec::new();
     let mut end = ScanEnd {
         segment: 0,
@@ -70,8 +69,13 @@ pub fn scan<E: From<SegmentError>>(
     for (at, &number) in numbers.iter().enumerate() {
         let newest = at + 1 == numbers.len();
         let segment = LoadedSegment::load(folder, number)?;
-        if newest && (segment.bytes.len() as u64) < SEGMENT_HEADER_BYTES {
+        let header = folder.check_header(number, &segment.bytes)?;
+        // Its blocks would have followed a synced header: it was never begun.
+        if newest && !header && segment.bytes.len() as u64 <= SEGMENT_HEADER_BYTES {
             break;
+        }
+        if !header {
+            damages.push(segment.damage(0, SEGMENT_HEADER_BYTES));
         }
         let mut next_id = end.next_id;
         let (offset, found) = segment.blocks(newest, |scanned| {
@@ -91,19 +95,21 @@ pub fn scan<E: From<SegmentError>>(
 /// One segment in memory (64 MiB and a block, at most).
 struct LoadedSegment {
     path: PathBuf,
+    store: StoreId,
     number: u32,
     bytes: Bytes,
 }
 
 impl LoadedSegment {
-    fn load(folder: &Path, number: u32) -> Result<LoadedSegment, SegmentError> {
-        let path = segment_path(folder, number);
+    fn load(folder: &SegmentFolder, number: u32) -> Result<LoadedSegment, SegmentError> {
+        let path = folder.segment(number);
         let mut bytes = Vec::new();
         File::open(&path)
             .and_then(|mut file| file.read_to_end(&mut bytes))
             .map_err(|error| disk("read", &path, &error))?;
         Ok(LoadedSegment {
             path,
+            store: *folder.store(),
             number,
             bytes: bytes.into(),
         })
@@ -117,10 +123,6 @@ impl LoadedSegment {
     ) -> Result<(u64, Vec<Damage>), E> {
         let mut damages = Vec::new();
         let mut offset = SEGMENT_HEADER_BYTES;
-        let header = segment_header(self.number);
-        if self.bytes.get(..header.len()) != Some(&header[..]) {
-            damages.push(self.damage(0, SEGMENT_HEADER_BYTES));
-        }
         let length = self.bytes.len() as u64;
         while offset < length {
             if let Some(block) = self.block_at(offset) {
@@ -156,7 +158,12 @@ impl LoadedSegment {
     fn block_at(&self, offset: u64) -> Option<Block> {
         let start = usize::try_from(offset).ok()?;
         let data = start + BLOCK_HEADER_BYTES;
-        let header = BlockHeader::parse(self.bytes.get(start..data)?.try_into().ok()?)?;
+        let place = BlockPlace {
+            segment: self.number,
+            offset,
+        };
+        let header = self.bytes.get(start..data)?.try_into().ok()?;
+        let header = BlockHeader::parse(header, &self.store, place)?;
         let end = data + header.stored_bytes as usize;
         let padded = start + header.span() as usize;
         let padding = self.bytes.get(end..padded)?;
@@ -191,6 +198,8 @@ impl LoadedSegment {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::segment::SegmentLog;
     use hikae_protocol::pack::PackBuilder;
@@ -201,11 +210,19 @@ mod tests {
         builder.finish(3).unwrap()
     }
 
+    fn opened(folder: &Path) -> SegmentFolder {
+        SegmentFolder::open(folder).unwrap()
+    }
+
+    fn segment_one(folder: &Path) -> PathBuf {
+        folder.join("00000001.seg")
+    }
+
     type Found = Vec<(u64, BlockKind)>;
 
     fn read(folder: &Path) -> (Found, ScanEnd, Vec<Damage>) {
         let mut found = vec![];
-        let (end, damages) = scan::<SegmentError>(folder, |scanned| {
+        let (end, damages) = scan::<SegmentError>(&opened(folder), |scanned| {
             found.push((scanned.block.header.id, scanned.block.header.kind));
             Ok(())
         })
@@ -219,13 +236,13 @@ mod tests {
             offset: 0,
             next_id: 1,
         };
-        let mut log = SegmentLog::open(folder, none).unwrap();
+        let mut log = SegmentLog::open(&opened(folder), none).unwrap();
         log.append(BlockKind::Contents, &pack(b"first")).unwrap();
         log.append(BlockKind::Leaves, &pack(b"second")).unwrap();
         log.append(BlockKind::Commit, &pack(b"third")).unwrap();
         log.append(BlockKind::Contents, &pack(b"fourth")).unwrap();
         log.sync().unwrap();
-        std::fs::read(segment_path(folder, 1)).unwrap()
+        std::fs::read(segment_one(folder)).unwrap()
     }
 
     /// [S9-6] every cut of the newest segment leaves a valid prefix, and the
@@ -240,11 +257,11 @@ mod tests {
             (4, bytes.len() as u64, 0)
         );
         for cut in SEGMENT_HEADER_BYTES as usize..bytes.len() {
-            std::fs::write(segment_path(folder.path(), 1), &bytes[..cut]).unwrap();
+            std::fs::write(segment_one(folder.path()), &bytes[..cut]).unwrap();
             let (found, end, damages) = read(folder.path());
             assert_eq!(found[..], all[..found.len()]);
             assert!(end.offset <= cut as u64 && damages.is_empty());
-            let mut log = SegmentLog::open(folder.path(), end).unwrap();
+            let mut log = SegmentLog::open(&opened(folder.path()), end).unwrap();
             let (id, _) = log.append(BlockKind::Contents, &pack(b"more")).unwrap();
             let (again, ..) = read(folder.path());
             assert_eq!(again.len(), found.len() + 1);
@@ -259,7 +276,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let bytes = written(folder.path());
         let mut places = vec![];
-        scan::<SegmentError>(folder.path(), |scanned| {
+        scan::<SegmentError>(&opened(folder.path()), |scanned| {
             places.push(scanned.place.offset as usize);
             Ok(())
         })
@@ -267,7 +284,7 @@ mod tests {
         for at in 0..places[2] {
             let mut bad = bytes.clone();
             bad[at] ^= 0x40;
-            std::fs::write(segment_path(folder.path(), 1), &bad).unwrap();
+            std::fs::write(segment_one(folder.path()), &bad).unwrap();
             let (_, end, damages) = read(folder.path());
             assert_eq!(damages.len(), 1, "byte {at}");
             let (from, to) = (

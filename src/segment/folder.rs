@@ -1,0 +1,196 @@
+//! A folder of segments: names, headers, and the id of the store that every
+//! segment and every block header is bound to.
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use super::SegmentError;
+use super::block::header_check;
+use super::log::disk;
+use super::scan::ScanEnd;
+
+/// Bytes of a segment's header.
+pub(super) const SEGMENT_HEADER_BYTES: u64 = 40;
+const SEGMENT_MAGIC: [u8; 8] = *b"hikaeSEG";
+/// The version of the format.
+const SEGMENT_VERSION: u32 = 1;
+
+/// Random, drawn when a store is made, and told to nobody: who can put bytes
+/// into a record can't make them pass for a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoreId([u8; 16]);
+
+impl StoreId {
+    /// The bytes.
+    pub(super) fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+/// A folder of segments.
+#[derive(Debug, Clone)]
+pub struct SegmentFolder {
+    path: PathBuf,
+    store: StoreId,
+}
+
+/// What the first bytes of a segment are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SegmentHeader {
+    /// A whole header of that segment, of this store or another.
+    Of(StoreId),
+    /// A header of another version of the format.
+    Version(u32),
+    /// None.
+    Damaged,
+}
+
+impl SegmentFolder {
+    /// The folder at `path`; the store's id is read from the first whole
+    /// header, and drawn if there is none.
+    ///
+    /// Errors: `SegmentError::Disk`, `SegmentError::Version`.
+    pub fn open(path: &Path) -> Result<SegmentFolder, SegmentError> {
+        for number in segment_numbers(path)? {
+            let file = segment_path(path, number);
+            match read_header(&file, number)? {
+                SegmentHeader::Of(store) => {
+                    let path = path.to_path_buf();
+                    return Ok(SegmentFolder { path, store });
+                }
+                SegmentHeader::Version(version) => {
+                    return Err(SegmentError::Version {
+                        path: file,
+                        version,
+                    });
+                }
+                SegmentHeader::Damaged => {}
+            }
+        }
+        let mut id = [0; 16];
+        getrandom::fill(&mut id).map_err(|_| {
+            let error = std::io::Error::from(std::io::ErrorKind::Other);
+            disk("draw random numbers for", path, &error)
+        })?;
+        Ok(SegmentFolder {
+            path: path.to_path_buf(),
+            store: StoreId(id),
+        })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The store's id.
+    pub(super) fn store(&self) -> &StoreId {
+        &self.store
+    }
+
+    /// The file of a segment.
+    pub(super) fn segment(&self, number: u32) -> PathBuf {
+        segment_path(&self.path, number)
+    }
+
+    /// The numbers of the segments, ascending.
+    ///
+    /// Errors: `SegmentError::Disk`.
+    pub(super) fn numbers(&self) -> Result<Vec<u32>, SegmentError> {
+        segment_numbers(&self.path)
+    }
+
+    /// Whether the newest segment ends at `end`.
+    ///
+    /// Errors: `SegmentError::Disk`.
+    pub fn ends_at(&self, end: ScanEnd) -> Result<bool, SegmentError> {
+        match self.numbers()?.last() {
+            None => Ok(end.segment == 0),
+            Some(&newest) => {
+                let path = self.segment(newest);
+                let found = fs::metadata(&path).map_err(|error| disk("look at", &path, &error))?;
+                Ok(newest == end.segment && found.len() == end.offset)
+            }
+        }
+    }
+
+    /// The header of segment `number`, SPEC.md [S9-1]: magic (8), version
+    /// (4), number (4), store id (16), check (8).
+    pub(super) fn header(&self, number: u32) -> [u8; SEGMENT_HEADER_BYTES as usize] {
+        let mut bytes = [0; SEGMENT_HEADER_BYTES as usize];
+        bytes[..8].copy_from_slice(&SEGMENT_MAGIC);
+        bytes[8..12].copy_from_slice(&SEGMENT_VERSION.to_le_bytes());
+        bytes[12..16].copy_from_slice(&number.to_le_bytes());
+        bytes[16..32].copy_from_slice(self.store.as_bytes());
+        let check = header_check(&[&bytes[..32]]);
+        bytes[32..].copy_from_slice(&check);
+        bytes
+    }
+
+    /// Checks the first bytes of a segment.
+    ///
+    /// Errors: `SegmentError::Version` of another version, or of another
+    /// store's segment; no error for damage, which is said by `false`.
+    pub(super) fn check_header(&self, number: u32, bytes: &[u8]) -> Result<bool, SegmentError> {
+        let path = || self.segment(number);
+        match parse_header(number, bytes) {
+            SegmentHeader::Of(store) if store == self.store => Ok(true),
+            SegmentHeader::Of(_) => Err(SegmentError::Foreign { path: path() }),
+            SegmentHeader::Version(version) => Err(SegmentError::Version {
+                path: path(),
+                version,
+            }),
+            SegmentHeader::Damaged => Ok(false),
+        }
+    }
+}
+
+fn parse_header(number: u32, bytes: &[u8]) -> SegmentHeader {
+    let Some(bytes) = bytes.first_chunk::<{ SEGMENT_HEADER_BYTES as usize }>() else {
+        return SegmentHeader::Damaged;
+    };
+    let u32_at =
+        |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+    if bytes[..8] != SEGMENT_MAGIC || bytes[32..] != header_check(&[&bytes[..32]]) {
+        return SegmentHeader::Damaged;
+    }
+    match (u32_at(8), bytes[16..32].try_into()) {
+        (SEGMENT_VERSION, Ok(store)) if u32_at(12) == number => SegmentHeader::Of(StoreId(store)),
+        (SEGMENT_VERSION, _) => SegmentHeader::Damaged,
+        (version, _) => SegmentHeader::Version(version),
+    }
+}
+
+fn read_header(path: &Path, number: u32) -> Result<SegmentHeader, SegmentError> {
+    let mut bytes = [0; SEGMENT_HEADER_BYTES as usize];
+    let file = File::open(path).map_err(|error| disk("open", path, &error))?;
+    match file.read_exact_at(&mut bytes, 0) {
+        Ok(()) => Ok(parse_header(number, &bytes)),
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+            Ok(SegmentHeader::Damaged)
+        }
+        Err(error) => Err(disk("read", path, &error)),
+    }
+}
+
+fn segment_path(folder: &Path, number: u32) -> PathBuf {
+    folder.join(format!("{number:08}.seg"))
+}
+
+/// The number of the segment that a file name stands for.
+fn segment_number(name: &str) -> Option<u32> {
+    let digits = name.strip_suffix(".seg")?;
+    (digits.len() == 8).then(|| digits.parse().ok()).flatten()
+}
+
+fn segment_numbers(folder: &Path) -> Result<Vec<u32>, SegmentError> {
+    let wrong = |error: std::io::Error| disk("list", folder, &error);
+    let mut numbers = Vec::new();
+    for entry in fs::read_dir(folder).map_err(wrong)? {
+        let name = entry.map_err(wrong)?.file_name();
+        numbers.extend(name.to_str().and_then(segment_number));
+    }
+    numbers.sort_unstable();
+    Ok(numbers)
+}
