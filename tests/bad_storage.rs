@@ -1148,7 +1148,6 @@ fn a_disk_that_is_full_while_storing_fails_by_name_and_converges_after_it_has_ro
 }
 
 #[test]
-#[ignore = "known defect: the error of a full disk can be EIO"]
 fn a_disk_that_is_full_while_publishing_fails_by_name_and_converges_after_it_has_room() {
     full_disk_at_the_backup(18_000_000);
 }
