@@ -1182,7 +1182,6 @@ fn a_tree_without_inodes_fails_by_name_and_converges_after_it_has_some() {
 }
 
 #[test]
-#[ignore = "known defect: the error of the index names no file"]
 fn a_full_disk_at_the_center_fails_the_scan_by_name_and_converges_after_it_has_room() {
     let mut errors = Vec::new();
     for free in [50_000, 700_000] {
