@@ -372,7 +372,6 @@ fn a_root_that_is_emptied_is_named_and_stays_copied() {
 
 /// Registries have all their files at the volume's root.
 #[test]
-#[ignore = "known defect: an emptied registry folder is taken as it is"]
 fn an_emptied_registry_is_named_and_stays_copied() {
     let site = written();
     let registry = "0410000001/REG01";
@@ -388,6 +387,10 @@ fn an_emptied_registry_is_named_and_stays_copied() {
     sync(&site).0.ok();
     assert!(site.tree().join(registry).join("users.csv").exists());
     fs::rename(site.path("away"), &file).unwrap();
+    converges(&site);
+    fs::remove_file(&file).unwrap();
+    let accepted = site.center(&["scan", "--accept-root"]).ok();
+    assert_eq!(accepted["files_removed"], 1, "{accepted}");
     converges(&site);
 }
 

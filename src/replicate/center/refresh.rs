@@ -229,7 +229,7 @@ fn look_at_volumes(
             continue;
         };
         let known = state.volumes.entry(volume.name.clone()).or_default();
-        let had_records = !center.catalogue.names_below(&volume.name)?.is_empty();
+        let had_records = has_records(center, volume)?;
         match volumes::open(volume, known, had_records, accept) {
             Ok((root, identity)) => {
                 known.identity = Some(identity);
@@ -250,6 +250,18 @@ fn look_at_volumes(
         }
     }
     Ok(())
+}
+
+/// Whether the catalogue has files of a volume: below its root, or, as of a
+/// registry, in it.
+fn has_records(center: &Center, volume: &VolumeRoot) -> Result<bool, CatalogueError> {
+    if let Ok(root) = LeafKey::parse(&volume.name)
+        && let Some(leaf) = center.catalogue.leaf(&root)?
+        && leaf.entries > 0
+    {
+        return Ok(true);
+    }
+    Ok(!center.catalogue.names_below(&volume.name)?.is_empty())
 }
 
 #[expect(
