@@ -169,7 +169,7 @@ impl Look<'_> {
     fn leave_out(&mut self, path: &[u8], reason: LeftOutReason) {
         if matches!(
             reason,
-            LeftOutReason::Unreadable(_) | LeftOutReason::Changing
+            LeftOutReason::Unreadable(_) | LeftOutReason::Changing | LeftOutReason::Time
         ) {
             self.again(path);
         }
@@ -220,6 +220,10 @@ impl Look<'_> {
             Ok(content) => self.content(path, &content, old),
             Err(ReadError::Vanished) => self.again(path.as_bytes()),
             Err(ReadError::Special) => self.special(path.as_bytes()),
+            Err(ReadError::Time) => {
+                self.leave_out(path.as_bytes(), LeftOutReason::Time);
+                self.found.insert(path);
+            }
             Err(ReadError::Changing) => {
                 self.leave_out(path.as_bytes(), LeftOutReason::Changing);
                 self.found.insert(path);
@@ -243,7 +247,7 @@ impl Look<'_> {
         let entry = Entry {
             path: path.clone(),
             size: content.stat.size,
-            mtime_ns: content.stat.mtime_ns,
+            mtime_ns: content.mtime_ns,
             digest: content.digest,
         };
         let stat = Some(StatRecord {

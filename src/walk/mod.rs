@@ -38,12 +38,20 @@ pub enum LeftOutReason {
     Changing,
     /// Its path is over the bounds.
     Name(String),
+    /// Its modification time is out of range; what was copied of it before
+    /// stays.
+    Time,
 }
 
 impl LeftOutReason {
     /// Whether somebody has to do something.
     pub fn is_failure(&self) -> bool {
-        matches!(self, LeftOutReason::Unreadable(_) | LeftOutReason::Name(_))
+        match self {
+            LeftOutReason::Unreadable(_) | LeftOutReason::Name(_) | LeftOutReason::Time => true,
+            LeftOutReason::Special
+            | LeftOutReason::NoVolume
+            | LeftOutReason::Changing => false,
+        }
     }
 }
 
@@ -60,6 +68,11 @@ impl std::fmt::Display for LeftOut {
                 write!(f, "{}: {error}", self.path)
             }
             LeftOutReason::Changing => write!(f, "{}: changed while it was read", self.path),
+            LeftOutReason::Time => write!(
+                f,
+                "{}: its modification time is before 1677 or after 2262; set another",
+                self.path
+            ),
         }
     }
 }

@@ -262,8 +262,9 @@ fn read_unchanged(
         .and_then(|root| root.open_file(path))
         .map_err(open)?;
     let stat = rustix::fs::fstat(&opened).map_err(|errno| failed(errno.into()))?;
-    let same = FileStat::of_regular(&stat)
-        .is_some_and(|stat| stat.size == file.entry.size && stat.mtime_ns == file.entry.mtime_ns);
+    let same = FileStat::of_regular(&stat).is_some_and(|stat| {
+        stat.size == file.entry.size && stat.mtime_ns == Some(file.entry.mtime_ns)
+    });
     if !same {
         return Err(ContentError::Moved);
     }
