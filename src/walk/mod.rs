@@ -38,6 +38,8 @@ pub enum LeftOutReason {
     Changing,
     /// Its path is over the bounds.
     Name(String),
+    /// A directory without anything in it: there is nothing to copy.
+    Empty,
     /// Its modification time is out of range; what was copied of it before
     /// stays.
     Time,
@@ -50,7 +52,8 @@ impl LeftOutReason {
             LeftOutReason::Unreadable(_) | LeftOutReason::Name(_) | LeftOutReason::Time => true,
             LeftOutReason::Special
             | LeftOutReason::NoVolume
-            | LeftOutReason::Changing => false,
+            | LeftOutReason::Changing
+            | LeftOutReason::Empty => false,
         }
     }
 }
@@ -68,6 +71,7 @@ impl std::fmt::Display for LeftOut {
                 write!(f, "{}: {error}", self.path)
             }
             LeftOutReason::Changing => write!(f, "{}: changed while it was read", self.path),
+            LeftOutReason::Empty => write!(f, "{}: an empty folder", self.path),
             LeftOutReason::Time => write!(
                 f,
                 "{}: its modification time is before 1677 or after 2262; set another",

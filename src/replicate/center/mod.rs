@@ -2,12 +2,14 @@
 //! storage, signs snapshots, and hands contents to peers.
 
 mod gate;
+mod leftout;
 mod mismatch;
 mod refresh;
 mod report;
 mod state;
 mod volumes;
 
+pub use leftout::LeftOutSummary;
 pub use report::{Look, RefreshReport};
 pub use volumes::{RootError, VolumeRoot};
 
@@ -31,7 +33,6 @@ use crate::index::{IndexError, SqliteIndex};
 use crate::progress::{Monitor, Silent};
 use crate::replicate::home::Home;
 use crate::transfer::{ContentError, Holdings};
-use crate::walk::LeftOut;
 use gate::Gate;
 use state::SourceState;
 
@@ -94,7 +95,7 @@ pub struct Center {
     /// Directories that a peer's request found changed, for the next refresh.
     noticed: Mutex<BTreeMap<LeafKey, BTreeSet<Vec<u8>>>>,
     /// What the last refresh, of this process or one before, left out.
-    left_out: Mutex<(u64, Vec<LeftOut>)>,
+    left_out: Mutex<LeftOutSummary>,
     roots: Mutex<BTreeMap<Vec<u8>, PathBuf>>,
     last: Mutex<Option<RefreshReport>>,
     peers: Mutex<BTreeMap<NodeId, PeerState>>,
@@ -179,7 +180,7 @@ impl Center {
     }
 
     /// What is not copied: how many, and the first by name.
-    pub fn left_out(&self) -> (u64, Vec<LeftOut>) {
+    pub fn left_out(&self) -> LeftOutSummary {
         locked(&self.left_out).clone()
     }
 
@@ -198,7 +199,7 @@ impl Center {
             state.again.entry(key).or_default().extend(directories);
         }
         let report = refresh::refresh(self, &mut state, look, accept_root, monitor)?;
-        *locked(&self.left_out) = (report.left_out_total, report.left_out.clone());
+        *locked(&self.left_out) = refresh::left_out(&state);
         *locked(&self.last) = Some(report.clone());
         Ok(report)
     }

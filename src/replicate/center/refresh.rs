@@ -7,15 +7,16 @@ use std::time::Instant;
 use hikae_protocol::objectpath::{LeafKey, PathText};
 use hikae_protocol::snapshot::{Cursor, Epoch, Snapshot, VerifiedSnapshot};
 
+use super::leftout::{LeftOutList, LeftOutSummary};
 use super::report::{Look, RefreshReport};
-use super::state::{SourceState, path_hash};
+use super::state::SourceState;
 use super::volumes::{self, RootError, VolumeRoot};
 use super::{Center, CenterError, locked, mismatch, now_ms};
 use crate::catalogue::{CatalogueError, FileRecord, LeafRecord};
 use crate::disk::{Directory, join};
 use crate::index::Watermark;
 use crate::progress::Monitor;
-use crate::walk::{LeafLook, LeftOut, Parts, Scope, VolumeWalk};
+use crate::walk::{LeafLook, LeftOut, LeftOutReason, Parts, Scope, VolumeWalk};
 
 /// Leaf records staged together.
 const STAGE_LEAVES: usize = 512;
@@ -80,26 +81,23 @@ pub(super) fn refresh(
     }
     state.watermarks.extend(round.watermarks);
     report.directories_again = state.again.values().map(|below| below.len() as u64).sum();
-    (report.left_out_total, report.left_out) = left_out(state);
-    report.left_out_total += no_volumes.len() as u64;
-    report.left_out.splice(0..0, no_volumes);
+    state.among_volumes = LeftOutList::default();
+    for item in no_volumes {
+        state.among_volumes.add(item, true);
+    }
+    let left_out = left_out(state);
+    report.left_out_total = left_out.total;
+    report.left_out_failures = left_out.failures;
+    report.left_out = left_out.named;
     state.save(&center.config().store)?;
     report.seconds = started.elapsed().as_secs_f64();
     Ok(report)
 }
 
 /// What is not copied: how many, and the first by name.
-pub(super) fn left_out(state: &SourceState) -> (u64, Vec<LeftOut>) {
-    let total = state
-        .volumes
-        .values()
-        .map(|volume| volume.left_out_known.len() as u64)
-        .sum();
-    let named = state
-        .volumes
-        .values()
-        .flat_map(|volume| volume.left_out.iter().cloned());
-    (total, named.take(100).collect())
+pub(super) fn left_out(state: &SourceState) -> LeftOutSummary {
+    let volumes = state.volumes.values().map(|volume| &volume.left_out);
+    LeftOutSummary::of(volumes.chain([&state.among_volumes]))
 }
 
 fn scope_of<'a>(round: &'a mut Round, volume: &[u8]) -> &'a mut (Scope, bool) {
@@ -280,14 +278,15 @@ fn look_at_volume(
 ) -> Result<(), CenterError> {
     let begun = now_ms();
     let (sender, receiver) = crossbeam_channel::bounded(LOOKS_WAITING);
-    prepare_left_out(state, volume, scope);
+    let whole = matches!(scope, Scope::Whole);
     let mut taker = Taker {
         center,
         volume,
         sequence: next_sequence(center),
         staged: BTreeMap::new(),
         again: BTreeMap::new(),
-        left_out: vec![],
+        left_out: left_out_before(state, volume, scope),
+        whole,
         missed: vec![],
         report,
         monitor,
@@ -307,17 +306,17 @@ fn look_at_volume(
         });
         receiver.into_iter().try_for_each(|look| taker.take(look?))
     });
+    let taken = taken.and_then(|()| taker.stage());
+    let (again, missed) = (taker.again, taker.missed.into_iter());
+    let known = state.volumes.entry(volume.name.clone()).or_default();
+    known.left_out = taker.left_out;
     taken?;
-    taker.stage()?;
-    let (again, left_out) = (taker.again, taker.left_out);
-    let missed = taker.missed.into_iter();
     state
         .missed
         .extend(missed.map(|directory| (volume.name.clone(), directory)));
     state.again.extend(again);
     let known = state.volumes.entry(volume.name.clone()).or_default();
-    known.leave_out(left_out);
-    if matches!(scope, Scope::Whole) {
+    if whole {
         known.walked_ms = begun;
         known.reread_ms = match reread || known.reread_ms == 0 {
             true => begun,
@@ -328,14 +327,12 @@ fn look_at_volume(
     Ok(())
 }
 
-/// What is looked at now is no longer known to be left out.
-fn prepare_left_out(state: &mut SourceState, volume: &VolumeRoot, scope: &Scope) {
+/// What is known to be left out, without what is looked at now.
+fn left_out_before(state: &mut SourceState, volume: &VolumeRoot, scope: &Scope) -> LeftOutList {
     let known = state.volumes.entry(volume.name.clone()).or_default();
+    let mut left_out = std::mem::take(&mut known.left_out);
     match scope {
-        Scope::Whole => {
-            known.left_out.clear();
-            known.left_out_known.clear();
-        }
+        Scope::Whole => LeftOutList::default(),
         Scope::Parts(parts) => {
             let directories = parts
                 .directories
@@ -349,20 +346,8 @@ fn prepare_left_out(state: &mut SourceState, volume: &VolumeRoot, scope: &Scope)
                 .chain(leaves)
                 .map(|path| PathText::new(&path).to_string())
                 .collect();
-            let is_looked_at = |path: &str| {
-                looked.iter().any(|looked| {
-                    path.strip_prefix(looked.as_str())
-                        .is_some_and(|below| below.is_empty() || below.starts_with('/'))
-                })
-            };
-            let known = &mut *known;
-            known.left_out.retain(|item| {
-                let again = is_looked_at(&item.path);
-                if again {
-                    known.left_out_known.remove(&path_hash(&item.path));
-                }
-                !again
-            });
+            left_out.look_again(&looked);
+            left_out
         }
     }
 }
@@ -375,7 +360,9 @@ struct Taker<'a> {
     /// By leaf: several looks may be at one leaf.
     staged: BTreeMap<LeafKey, LeafRecord>,
     again: BTreeMap<LeafKey, BTreeSet<Vec<u8>>>,
-    left_out: Vec<LeftOut>,
+    left_out: LeftOutList,
+    /// Everything is looked at.
+    whole: bool,
     missed: Vec<Vec<u8>>,
     report: &'a mut RefreshReport,
     monitor: &'a dyn Monitor,
@@ -396,7 +383,7 @@ impl Taker<'_> {
                 .or_default()
                 .extend(std::mem::take(&mut look.again));
         }
-        self.left_out.extend(std::mem::take(&mut look.left_out));
+        self.leave_out(&mut look);
         self.missed.append(&mut look.missed);
         if !changed && !restated {
             return Ok(());
@@ -433,6 +420,26 @@ impl Taker<'_> {
         match self.staged.len() >= STAGE_LEAVES {
             true => self.stage(),
             false => Ok(()),
+        }
+    }
+
+    fn leave_out(&mut self, look: &mut LeafLook) {
+        let text = |path: &[u8]| PathText::new(&join(look.key.as_bytes(), path)).to_string();
+        for directory in &look.empty {
+            let item = LeftOut {
+                path: text(directory),
+                reason: LeftOutReason::Empty,
+            };
+            self.left_out.add(item, self.whole);
+        }
+        if !self.whole {
+            for file in &look.added {
+                self.left_out
+                    .holds_something(&text(file.entry.path.as_bytes()));
+            }
+        }
+        for item in std::mem::take(&mut look.left_out) {
+            self.left_out.add(item, self.whole);
         }
     }
 
