@@ -225,9 +225,32 @@ fn an_unreadable_root_is_named_and_stays_copied() {
 }
 
 #[test]
-#[ignore = "known defect: an unreadable facility folder stops the scan"]
 fn an_unreadable_facility_folder_is_named_and_stays_copied_while_others_go_on() {
     unreadable_folder("0410000001", "0410000001");
+}
+
+/// `--accept-root` takes what is there, not what can't be seen; and nobody is
+/// told that a content moved which nobody can look for.
+#[test]
+fn an_unreadable_facility_folder_is_not_accepted_and_fails_a_first_sync_by_name() {
+    if modes_do_not_count("an_unreadable_facility_folder") {
+        return;
+    }
+    let site = written();
+    scan(&site).ok();
+    let folder = site.volumes().join("0410000001");
+    mode(&folder, 0o000);
+    let unprivileged = unprivileged().unwrap_or_default();
+    let ran = site.center_under(unprivileged, &["scan", "--accept-root"]);
+    assert_eq!(ran.code, Some(1), "{}", ran.json);
+    assert_eq!(ran.json["entries"], 2 * PATIENTS, "{}", ran.json);
+    let status = site.center(&["status"]).ok();
+    assert_eq!(status["left_out"][0]["path"], "0410000001", "{status}");
+    let error = sync(&site).0.failed(1);
+    assert!(error.contains("0410000001"), "{error}");
+    assert!(error.contains("Permission denied"), "{error}");
+    mode(&folder, 0o755);
+    converges(&site);
 }
 
 #[test]

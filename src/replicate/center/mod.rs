@@ -215,6 +215,18 @@ impl Center {
         locked(&self.roots).get(volume).cloned()
     }
 
+    /// The root of a volume that the last refresh did not find.
+    fn look_for_root(&self, volume: &[u8]) -> Result<PathBuf, ContentError> {
+        let unavailable = |why: &dyn std::fmt::Display| ContentError::Unavailable(why.to_string());
+        let found = volumes::discover(self.config()).map_err(|error| unavailable(&error))?;
+        if let Some(why) = found.unreadable(volume) {
+            return Err(unavailable(&why));
+        }
+        let mut roots = found.volumes.into_iter();
+        let root = roots.find(|found| found.name == volume);
+        root.map(|found| found.root).ok_or(ContentError::Moved)
+    }
+
     /// The directory of a file is looked at again by the next refresh.
     fn look_again(&self, key: &LeafKey, file: &FileRecord) {
         let directory = file.entry.path.split_name().0.to_vec();
@@ -235,11 +247,7 @@ impl Center {
     ) -> Result<Vec<u8>, ContentError> {
         let root = match self.root_of(key.volume()) {
             Some(root) => root,
-            None => volumes::discover(self.config())
-                .ok()
-                .and_then(|(found, _)| found.into_iter().find(|found| found.name == key.volume()))
-                .map(|found| found.root)
-                .ok_or(ContentError::Moved)?,
+            None => self.look_for_root(key.volume())?,
         };
         let path = crate::disk::join(key.directory(), file.entry.path.as_bytes());
         read_unchanged(&root, &path, file, offset, length)

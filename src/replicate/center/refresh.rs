@@ -10,7 +10,7 @@ use hikae_protocol::snapshot::{Cursor, Epoch, Snapshot, VerifiedSnapshot};
 use super::leftout::{LeftOutList, LeftOutSummary};
 use super::report::{Look, RefreshReport};
 use super::state::SourceState;
-use super::volumes::{self, RootError, VolumeRoot};
+use super::volumes::{self, Discovered, RootError, VolumeRoot};
 use super::{Center, CenterError, locked, mismatch, now_ms};
 use crate::catalogue::{CatalogueError, FileRecord, LeafRecord};
 use crate::disk::{Directory, join};
@@ -43,14 +43,19 @@ pub(super) fn refresh(
 ) -> Result<RefreshReport, CenterError> {
     let started = Instant::now();
     let mut report = RefreshReport::default();
-    let (found, no_volumes) = volumes::discover(center.config())?;
+    let discovered = volumes::discover(center.config())?;
+    let found = &discovered.volumes;
     report.volumes = found.len() as u64;
     *locked(&center.roots) = found
         .iter()
         .map(|volume| (volume.name.clone(), volume.root.clone()))
         .collect();
-    let again = std::mem::take(&mut state.again);
-    let mut round = plan(center, state, look, &found, &mut report);
+    let mut again = std::mem::take(&mut state.again);
+    // What is not there now is looked at when it is there again.
+    state.again = again
+        .extract_if(.., |key, _| !discovered.has(key.volume()))
+        .collect();
+    let mut round = plan(center, state, look, found, &mut report);
     for (key, directories) in &again {
         if let Scope::Parts(parts) = &mut scope_of(&mut round, key.volume()).0 {
             parts.leaves.insert(key.clone(), directories.clone());
@@ -58,19 +63,19 @@ pub(super) fn refresh(
     }
     let missed = std::mem::take(&mut state.missed);
     for (volume, directory) in missed.iter().chain(&round.absent.clone()) {
-        match found.iter().any(|found| found.name == *volume) {
+        match discovered.has(volume) {
             true => add_directory(&mut round, volume, directory.clone()),
             false => drop(state.missed.insert((volume.clone(), directory.clone()))),
         }
     }
     monitor.stage("look at the storage", None);
-    let result = look_at_volumes(center, state, &round, &found, accept, &mut report, monitor);
+    let result = look_at_volumes(center, state, &round, found, accept, &mut report, monitor);
     if result.is_err() {
         state.again.extend(again);
         state.missed.extend(missed);
     }
     result?;
-    forget_vanished(center, state, &found, accept, &mut report)?;
+    forget_vanished(center, state, &discovered, accept, &mut report)?;
     commit(center, &mut report)?;
     if matches!(look, Look::Walk | Look::Reread) && !center.indexes.is_empty() {
         for volume in found.iter().filter(|volume| !volume.is_registry()) {
@@ -82,7 +87,7 @@ pub(super) fn refresh(
     state.watermarks.extend(round.watermarks);
     report.directories_again = state.again.values().map(|below| below.len() as u64).sum();
     state.among_volumes = LeftOutList::default();
-    for item in no_volumes {
+    for item in discovered.left_out {
         state.among_volumes.add(item, true);
     }
     let left_out = left_out(state);
@@ -471,15 +476,14 @@ impl Taker<'_> {
 fn forget_vanished(
     center: &Center,
     state: &mut SourceState,
-    found: &[VolumeRoot],
+    discovered: &Discovered,
     accept: bool,
     report: &mut RefreshReport,
 ) -> Result<(), CenterError> {
-    let is_found = |name: &[u8]| found.iter().any(|volume| volume.name == name);
     let vanished: Vec<Vec<u8>> = state
         .volumes
         .keys()
-        .filter(|name| !is_found(name))
+        .filter(|name| !discovered.has(name) && discovered.unreadable(name).is_none())
         .cloned()
         .collect();
     for name in vanished {
@@ -507,6 +511,8 @@ fn forget_vanished(
         }
         center.catalogue.stage(records)?;
         state.volumes.remove(&name);
+        state.again.retain(|key, _| key.volume() != name);
+        state.missed.retain(|(volume, _)| *volume != name);
     }
     Ok(())
 }
