@@ -789,6 +789,23 @@ fn a_hint_on_one_patient_forgets_nothing_left_out_of_another() {
     assert!(report["left_out"].to_string().contains(&link), "{report}");
 }
 
+/// The row names a folder below the one that was empty.
+#[test]
+fn an_empty_folder_is_named_until_a_row_tells_of_a_file_in_it() {
+    let site = copied();
+    let empty = format!("{VOLUME}/200/000/2000001");
+    fs::create_dir_all(site.volumes().join(&empty)).unwrap();
+    let report = site.center(&["scan", "--walk"]).ok();
+    assert_eq!(report["left_out_total"], 1, "{report}");
+    assert!(report["left_out"].to_string().contains(&empty), "{report}");
+    write_with_row(&site, "2000001", 1, &time("+0 hours"));
+    let report = site.center(&["scan"]).ok();
+    assert_eq!(report["volumes_walked"], 0, "{report}");
+    assert_eq!(report["files_added"], 1, "{report}");
+    assert_eq!(report["left_out_total"], 0, "{report}");
+    converges(&site);
+}
+
 #[test]
 fn what_the_tests_need_is_here() {
     assert!(has_program("sqlite3"), "install sqlite3");

@@ -4,6 +4,7 @@
 //! Nothing here is ever waited for to be durable.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use hikae_protocol::digest::Digest;
 use hikae_protocol::objectpath::LeafKey;
@@ -11,6 +12,7 @@ use hikae_protocol::tree::ChildKind;
 
 use super::CatalogueError;
 use super::leaf::{LeafRecord, RecordPlace};
+use crate::disk::{DiskError, errno};
 use crate::segment::BlockPlace;
 
 /// Bytes that sled may use for its cache.
@@ -108,21 +110,21 @@ impl LeafValue {
 pub(super) struct Db {
     db: sled::Db,
     /// depth, path -> `LeafValue` of the tree
-    leaves: sled::Tree,
+    leaves: Table,
     /// depth, path -> digest
-    nodes: sled::Tree,
+    nodes: Table,
     /// path -> `LeafValue`, not yet committed
-    staged: sled::Tree,
+    staged: Table,
     /// sequence, path -> nothing
-    changed: sled::Tree,
+    changed: Table,
     /// path -> nothing: leaves that the published tree does not show yet
-    unpublished: sled::Tree,
+    unpublished: Table,
     /// path -> nothing: leaves of the tree with lacking contents
-    lacking: sled::Tree,
+    lacking: Table,
     /// block id -> segment, offset
-    blocks: sled::Tree,
+    blocks: Table,
     /// a few values by name
-    meta: sled::Tree,
+    meta: Table,
 }
 
 /// The key of a leaf or node: its depth, so that the children of a node are
@@ -146,46 +148,128 @@ fn child_prefix(path: &[u8]) -> Vec<u8> {
     key
 }
 
-fn corrupt(what: &str) -> CatalogueError {
-    CatalogueError::Index(format!("it has a wrong {what}"))
+/// A table of the index; its errors name the index's folder.
+struct Table {
+    tree: sled::Tree,
+    folder: Arc<Path>,
 }
 
-impl From<sled::Error> for CatalogueError {
-    fn from(error: sled::Error) -> CatalogueError {
-        CatalogueError::Index(error.to_string())
+/// An item of a table.
+type Pair = (sled::IVec, sled::IVec);
+
+/// What sled said, about the index in `folder`. A disk that is full is no
+/// fault of the index.
+fn failed(folder: &Path, error: &sled::Error) -> CatalogueError {
+    match error {
+        sled::Error::Io(error) => CatalogueError::Disk(DiskError::at(
+            "read or write the index",
+            folder,
+            errno(error),
+        )),
+        _ => CatalogueError::Index {
+            folder: folder.to_path_buf(),
+            what: error.to_string(),
+        },
+    }
+}
+
+impl Table {
+    fn open(db: &sled::Db, name: &str, folder: &Arc<Path>) -> Result<Table, CatalogueError> {
+        let tree = db.open_tree(name).map_err(|error| failed(folder, &error))?;
+        Ok(Table {
+            tree,
+            folder: folder.clone(),
+        })
+    }
+
+    fn wrong(&self, error: sled::Error) -> CatalogueError {
+        failed(&self.folder, &error)
+    }
+
+    fn corrupt(&self, what: &str) -> CatalogueError {
+        CatalogueError::Index {
+            folder: self.folder.to_path_buf(),
+            what: format!("it has a wrong {what}"),
+        }
+    }
+
+    fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<sled::IVec>, CatalogueError> {
+        self.tree.get(key).map_err(|error| self.wrong(error))
+    }
+
+    fn insert(&self, key: impl AsRef<[u8]>, value: &[u8]) -> Result<(), CatalogueError> {
+        let inserted = self.tree.insert(key, value);
+        inserted.map(drop).map_err(|error| self.wrong(error))
+    }
+
+    fn remove(&self, key: &[u8]) -> Result<(), CatalogueError> {
+        let removed = self.tree.remove(key);
+        removed.map(drop).map_err(|error| self.wrong(error))
+    }
+
+    fn clear(&self) -> Result<(), CatalogueError> {
+        self.tree.clear().map_err(|error| self.wrong(error))
+    }
+
+    fn apply_batch(&self, batch: sled::Batch) -> Result<(), CatalogueError> {
+        let applied = self.tree.apply_batch(batch);
+        applied.map_err(|error| self.wrong(error))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.tree.is_empty()
+    }
+
+    fn named(&self, items: sled::Iter) -> impl Iterator<Item = Result<Pair, CatalogueError>> {
+        items.map(|item| item.map_err(|error| self.wrong(error)))
+    }
+
+    fn iter(&self) -> impl Iterator<Item = Result<Pair, CatalogueError>> {
+        self.named(self.tree.iter())
+    }
+
+    fn scan_prefix(&self, prefix: Vec<u8>) -> impl Iterator<Item = Result<Pair, CatalogueError>> {
+        self.named(self.tree.scan_prefix(prefix))
+    }
+
+    fn from(&self, key: [u8; 8]) -> impl Iterator<Item = Result<Pair, CatalogueError>> {
+        self.named(self.tree.range(key..))
     }
 }
 
 impl Db {
     /// Opens the index in `folder`, or an empty one.
     ///
-    /// Errors: `CatalogueError::Index`.
+    /// Errors: `CatalogueError`.
     pub(super) fn open(folder: &Path) -> Result<Db, CatalogueError> {
         let db = sled::Config::new()
             .path(folder)
             .cache_capacity(CACHE_BYTES)
             .flush_every_ms(None)
             .mode(sled::Mode::HighThroughput)
-            .open()?;
+            .open()
+            .map_err(|error| failed(folder, &error))?;
+        let folder: Arc<Path> = folder.into();
+        let table = |name| Table::open(&db, name, &folder);
         Ok(Db {
-            leaves: db.open_tree("leaves")?,
-            nodes: db.open_tree("nodes")?,
-            staged: db.open_tree("staged")?,
-            changed: db.open_tree("changed")?,
-            unpublished: db.open_tree("unpublished")?,
-            lacking: db.open_tree("lacking")?,
-            blocks: db.open_tree("blocks")?,
-            meta: db.open_tree("meta")?,
+            leaves: table("leaves")?,
+            nodes: table("nodes")?,
+            staged: table("staged")?,
+            changed: table("changed")?,
+            unpublished: table("unpublished")?,
+            lacking: table("lacking")?,
+            blocks: table("blocks")?,
+            meta: table("meta")?,
             db,
         })
     }
 
     /// Writes everything out, before a clean close.
     ///
-    /// Errors: `CatalogueError::Index`.
+    /// Errors: `CatalogueError`.
     pub(super) fn flush(&self) -> Result<(), CatalogueError> {
-        self.db.flush()?;
-        Ok(())
+        let flushed = self.db.flush();
+        flushed.map(drop).map_err(|error| self.meta.wrong(error))
     }
 
     /// A value by name.
@@ -195,15 +279,14 @@ impl Db {
 
     /// Sets a value by name.
     pub(super) fn set_meta(&self, name: &str, value: &[u8]) -> Result<(), CatalogueError> {
-        self.meta.insert(name, value)?;
-        Ok(())
+        self.meta.insert(name, value)
     }
 
     /// A committed leaf.
     pub(super) fn leaf(&self, path: &[u8]) -> Result<Option<LeafValue>, CatalogueError> {
         match self.leaves.get(tree_key(path))? {
             Some(value) => Ok(Some(
-                LeafValue::parse(&value).ok_or_else(|| corrupt("leaf"))?,
+                LeafValue::parse(&value).ok_or_else(|| self.leaves.corrupt("leaf"))?,
             )),
             None => Ok(None),
         }
@@ -213,7 +296,7 @@ impl Db {
     pub(super) fn staged(&self, path: &[u8]) -> Result<Option<LeafValue>, CatalogueError> {
         match self.staged.get(path)? {
             Some(value) => Ok(Some(
-                LeafValue::parse(&value).ok_or_else(|| corrupt("staged leaf"))?,
+                LeafValue::parse(&value).ok_or_else(|| self.staged.corrupt("staged leaf"))?,
             )),
             None => Ok(None),
         }
@@ -251,10 +334,10 @@ impl Db {
     ) -> impl Iterator<Item = Result<(LeafKey, LeafValue), CatalogueError>> {
         self.staged.iter().map(|item| {
             let (path, value) = item?;
-            let key = LeafKey::parse(&path).map_err(|_| corrupt("staged key"))?;
+            let key = LeafKey::parse(&path).map_err(|_| self.staged.corrupt("staged key"))?;
             Ok((
                 key,
-                LeafValue::parse(&value).ok_or_else(|| corrupt("staged leaf"))?,
+                LeafValue::parse(&value).ok_or_else(|| self.staged.corrupt("staged leaf"))?,
             ))
         })
     }
@@ -320,10 +403,14 @@ impl Db {
             let digest = match kind {
                 ChildKind::Leaf => {
                     LeafValue::parse(&value)
-                        .ok_or_else(|| corrupt("leaf"))?
+                        .ok_or_else(|| self.leaves.corrupt("leaf"))?
                         .digest
                 }
-                ChildKind::Node => Some(Digest(value[..].try_into().map_err(|_| corrupt("node"))?)),
+                ChildKind::Node => Some(Digest(
+                    value[..]
+                        .try_into()
+                        .map_err(|_| self.nodes.corrupt("node"))?,
+                )),
             };
             Ok((key[1..].to_vec(), digest))
         })
@@ -346,10 +433,10 @@ impl Db {
         });
         own.into_iter().chain(below).map(|item| {
             let (key, value) = item?;
-            let key = LeafKey::parse(&key[1..]).map_err(|_| corrupt("leaf key"))?;
+            let key = LeafKey::parse(&key[1..]).map_err(|_| self.leaves.corrupt("leaf key"))?;
             Ok((
                 key,
-                LeafValue::parse(&value).ok_or_else(|| corrupt("leaf"))?,
+                LeafValue::parse(&value).ok_or_else(|| self.leaves.corrupt("leaf"))?,
             ))
         })
     }
@@ -360,9 +447,10 @@ impl Db {
         sequence: u64,
     ) -> impl Iterator<Item = Result<LeafKey, CatalogueError>> {
         let from = (sequence + 1).to_be_bytes();
-        self.changed.range(from..).map(|item| {
+        self.changed.from(from).map(|item| {
             let (key, _) = item?;
-            LeafKey::parse(key.get(8..).unwrap_or_default()).map_err(|_| corrupt("changed key"))
+            LeafKey::parse(key.get(8..).unwrap_or_default())
+                .map_err(|_| self.changed.corrupt("changed key"))
         })
     }
 
@@ -393,8 +481,10 @@ impl Db {
             let id = key[..]
                 .try_into()
                 .map(u64::from_be_bytes)
-                .map_err(|_| corrupt("block id"))?;
-            let value: [u8; 12] = value[..].try_into().map_err(|_| corrupt("block place"))?;
+                .map_err(|_| self.blocks.corrupt("block id"))?;
+            let value: [u8; 12] = value[..]
+                .try_into()
+                .map_err(|_| self.blocks.corrupt("block place"))?;
             let [a, b, c, d, offset @ ..] = value;
             let place = BlockPlace {
                 segment: u32::from_le_bytes([a, b, c, d]),
@@ -415,11 +505,13 @@ impl Db {
 }
 
 fn keys(
-    tree: &sled::Tree,
+    table: &Table,
     what: &'static str,
-) -> impl Iterator<Item = Result<LeafKey, CatalogueError>> + use<> {
-    let keys = tree.iter().keys();
-    keys.map(move |key| LeafKey::parse(&key?).map_err(|_| corrupt(what)))
+) -> impl Iterator<Item = Result<LeafKey, CatalogueError>> {
+    table.iter().map(move |item| {
+        let (key, _) = item?;
+        LeafKey::parse(&key).map_err(|_| table.corrupt(what))
+    })
 }
 
 fn changed_key(sequence: u64, path: &[u8]) -> Vec<u8> {

@@ -79,7 +79,7 @@ impl FileRecord {
         self.stat.is_some_and(|stat| {
             stat.settled && stat.ctime_ns == found.ctime_ns && stat.inode == found.inode
         }) && self.entry.size == found.size
-            && self.entry.mtime_ns == found.mtime_ns
+            && found.mtime_ns == Some(self.entry.mtime_ns)
     }
 }
 

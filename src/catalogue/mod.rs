@@ -17,6 +17,8 @@ pub use leaf::{ContentPlace, FileRecord, LeafRecord, RecordPlace, StatRecord};
 pub use open::{Catalogue, RebuildReport, View};
 pub use tree::TreeUpdate;
 
+use std::path::PathBuf;
+
 use hikae_protocol::message::DecodeError;
 use hikae_protocol::pack::PackError;
 
@@ -33,10 +35,13 @@ pub enum CatalogueError {
     #[error(transparent)]
     Disk(#[from] DiskError),
     /// The index failed; it can be deleted and is rebuilt.
-    #[error(
-        "the catalogue's index failed ({0}); delete the store's catalogue folder, it is rebuilt"
-    )]
-    Index(String),
+    #[error("the catalogue's index failed ({what}); delete {folder}, it is rebuilt")]
+    Index {
+        /// The index's folder.
+        folder: PathBuf,
+        /// What failed.
+        what: String,
+    },
     /// A record does not decode.
     #[error("block {block} item {index} is no {expected}: {source}")]
     Record {

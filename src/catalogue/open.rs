@@ -127,14 +127,14 @@ impl Catalogue {
 
     /// A leaf of the tree.
     ///
-    /// Errors: `CatalogueError::Index`.
+    /// Errors: `CatalogueError`.
     pub fn leaf(&self, key: &LeafKey) -> Result<Option<LeafValue>, CatalogueError> {
         self.db.leaf(key.as_bytes())
     }
 
     /// A staged leaf.
     ///
-    /// Errors: `CatalogueError::Index`.
+    /// Errors: `CatalogueError`.
     pub fn staged(&self, key: &LeafKey) -> Result<Option<LeafValue>, CatalogueError> {
         self.db.staged(key.as_bytes())
     }
@@ -142,7 +142,7 @@ impl Catalogue {
     /// The names directly below a directory of a volume (`facility/label` or
     /// deeper) at which the tree has leaves.
     ///
-    /// Errors: `CatalogueError::Index`.
+    /// Errors: `CatalogueError`.
     pub fn names_below(&self, path: &[u8]) -> Result<Vec<Vec<u8>>, CatalogueError> {
         let mut names = Vec::new();
         for kind in KINDS {
@@ -359,14 +359,14 @@ impl Catalogue {
 
     /// Every staged leaf, in canonical order.
     ///
-    /// Errors: `CatalogueError::Index`.
+    /// Errors: `CatalogueError`.
     pub fn all_staged(&self) -> Result<Vec<(LeafKey, LeafValue)>, CatalogueError> {
         self.db.all_staged().collect()
     }
 
     /// What the tree and its counts become with these leaves.
     ///
-    /// Errors: `CatalogueError::Index`.
+    /// Errors: `CatalogueError`.
     pub fn with_leaves(
         &self,
         leaves: &[(LeafKey, LeafValue)],
@@ -395,7 +395,7 @@ impl Catalogue {
 
     /// What the tree becomes with these digests.
     ///
-    /// Errors: `CatalogueError::Index`.
+    /// Errors: `CatalogueError`.
     pub fn with_digests<'a>(
         &self,
         leaves: impl IntoIterator<Item = (&'a LeafKey, Option<Digest>)>,
@@ -454,7 +454,7 @@ impl Catalogue {
 
     /// Keys of the leaves that the published tree lacks, in canonical order.
     ///
-    /// Errors: `CatalogueError::Index`.
+    /// Errors: `CatalogueError`.
     pub fn unpublished(&self) -> Result<Vec<LeafKey>, CatalogueError> {
         self.db.unpublished().collect()
     }
@@ -474,7 +474,7 @@ impl Catalogue {
 
     /// The published tree shows these leaves.
     ///
-    /// Errors: `CatalogueError::Index`.
+    /// Errors: `CatalogueError`.
     pub fn set_published(&self, keys: &[LeafKey]) -> Result<(), CatalogueError> {
         self.db.set_published(keys)
     }
@@ -501,7 +501,7 @@ impl View<'_> {
     /// Leaves that changed after the signer's commit `sequence`, in canonical
     /// order.
     ///
-    /// Errors: `CatalogueError::Index`.
+    /// Errors: `CatalogueError`.
     pub fn changed_since(
         &self,
         sequence: u64,
@@ -520,7 +520,7 @@ impl View<'_> {
     /// Every leaf at or below a path (`facility/label…`; empty: all), in
     /// canonical order; those without entries too.
     ///
-    /// Errors: `CatalogueError::Index`.
+    /// Errors: `CatalogueError`.
     pub fn leaves_below(&self, path: &[u8]) -> Result<Vec<(LeafKey, LeafValue)>, CatalogueError> {
         let leaves: Result<Vec<_>, _> = self.catalogue.db.leaves_below(path).collect();
         let mut leaves = leaves?;

@@ -30,7 +30,7 @@ fn depth(path: &[u8]) -> usize {
 
 /// Computes what the tree becomes with `changes` to its leaves.
 ///
-/// Errors: `CatalogueError::Index`.
+/// Errors: `CatalogueError`.
 pub(super) fn update<'a>(
     db: &Db,
     changes: impl IntoIterator<Item = (&'a LeafKey, Option<Digest>)>,

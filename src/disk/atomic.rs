@@ -6,14 +6,10 @@ use std::path::Path;
 
 use rustix::io::Errno;
 
-use super::DiskError;
+use super::{DiskError, errno};
 
 /// Bytes of a small file, at most.
 const SMALL_BYTES_MAX: u64 = 64 * 1024 * 1024;
-
-fn errno(error: &std::io::Error) -> Errno {
-    Errno::from_io_error(error).unwrap_or(Errno::IO)
-}
 
 /// The bytes of a small file; none if it is not there.
 ///
@@ -48,11 +44,26 @@ pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
         .prefix(".hikae-")
         .tempfile_in(folder)
         .map_err(wrong("create a file beside"))?;
-    file.write_all(bytes).map_err(wrong("write"))?;
+    // Through the file itself: `tempfile` wraps what the system said.
+    file.as_file_mut()
+        .write_all(bytes)
+        .map_err(wrong("write"))?;
     file.as_file().sync_all().map_err(wrong("sync"))?;
     file.persist(path)
         .map_err(|error| wrong("replace")(error.error))?;
     fs::File::open(folder)
         .and_then(|folder| folder.sync_all())
         .map_err(wrong("sync the folder of"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_keeps_what_the_system_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = replace_file(&folder.path().join("away/file"), b"x").unwrap_err();
+        assert_eq!(error.source, Errno::NOENT, "{error}");
+    }
 }

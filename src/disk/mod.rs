@@ -13,6 +13,7 @@ pub use atomic::{read_small, replace_file};
 pub use directory::{Directory, Item, ItemKind};
 pub use stat::{FileStat, RootIdentity};
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use hikae_protocol::objectpath::PathText;
@@ -54,6 +55,20 @@ impl DiskError {
     pub fn is_absent(&self) -> bool {
         matches!(self.source, Errno::NOENT | Errno::NOTDIR)
     }
+}
+
+/// What the system said; of an error that a crate wrapped in its own only the
+/// kind is left.
+pub fn errno(error: &std::io::Error) -> Errno {
+    Errno::from_io_error(error).unwrap_or(match error.kind() {
+        ErrorKind::StorageFull => Errno::NOSPC,
+        ErrorKind::QuotaExceeded => Errno::DQUOT,
+        ErrorKind::ReadOnlyFilesystem => Errno::ROFS,
+        ErrorKind::PermissionDenied => Errno::ACCESS,
+        ErrorKind::NotFound => Errno::NOENT,
+        ErrorKind::NotADirectory => Errno::NOTDIR,
+        _ => Errno::IO,
+    })
 }
 
 /// Joins two relative paths of bytes; either may be empty.

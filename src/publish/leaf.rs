@@ -385,7 +385,7 @@ fn open_touched(
 
 fn touch(folder: &Directory, name: &[u8], entry: &Entry) -> Result<(), PublishError> {
     let stat = folder.stat_file(name)?;
-    if stat.is_some_and(|stat| stat.mtime_ns == entry.mtime_ns) {
+    if stat.is_some_and(|stat| stat.mtime_ns == Some(entry.mtime_ns)) {
         return Ok(());
     }
     let file = folder.open_file(name)?;

@@ -23,6 +23,9 @@ pub(super) struct Status {
     pub peers: Vec<PeerStatus>,
     pub sources: Vec<SourceStatus>,
     pub left_out_total: u64,
+    /// Those that somebody has to do something about.
+    pub left_out_failures: u64,
+    /// The first, failures before all others.
     pub left_out: Vec<LeftOut>,
     /// What failed at the last refresh.
     pub errors: Vec<String>,
@@ -139,6 +142,7 @@ fn common(catalogue: &Catalogue, config: &crate::config::Config, node_id: String
         peers: vec![],
         sources: vec![],
         left_out_total: 0,
+        left_out_failures: 0,
         left_out: vec![],
         errors: vec![],
         last_refresh: None,
@@ -183,7 +187,10 @@ pub(super) fn center(center: &Center) -> Status {
         })
         .collect();
     status.last_refresh = center.last_refresh();
-    (status.left_out_total, status.left_out) = center.left_out();
+    let left_out = center.left_out();
+    status.left_out_total = left_out.total;
+    status.left_out_failures = left_out.failures;
+    status.left_out = left_out.named;
     status.errors = status
         .last_refresh
         .as_ref()

@@ -175,8 +175,10 @@ mod tests {
         builder.push(b"abc");
         let pack = builder.finish(3).unwrap();
         let header = BlockHeader::new(BlockKind::Contents, 7, &pack);
-        let folder = tempfile::tempdir().unwrap();
-        let [store, other] = [0; 2].map(|_| *SegmentFolder::open(folder.path()).unwrap().store());
+        let [store, other] = [0; 2].map(|_| {
+            let folder = tempfile::tempdir().unwrap();
+            *SegmentFolder::open(folder.path()).unwrap().store()
+        });
         let place = BlockPlace {
             segment: 3,
             offset: 40,

@@ -9,6 +9,7 @@ use super::SegmentError;
 use super::block::header_check;
 use super::log::disk;
 use super::scan::ScanEnd;
+use crate::disk::replace_file;
 
 /// Bytes of a segment's header.
 pub(super) const SEGMENT_HEADER_BYTES: u64 = 40;
@@ -42,17 +43,18 @@ pub(super) enum SegmentHeader {
     Of(StoreId),
     /// A header of another version of the format.
     Version(u32),
-    /// None.
+    /// None, or a damaged one.
     Damaged,
 }
 
 impl SegmentFolder {
-    /// The folder at `path`; the store's id is read from the first whole
-    /// header, and drawn if there is none.
+    /// The folder at `path`. The store's id is read from the first whole
+    /// header; a folder that never had a segment gets one.
     ///
-    /// Errors: `SegmentError::Disk`, `SegmentError::Version`.
+    /// Errors: `SegmentError`.
     pub fn open(path: &Path) -> Result<SegmentFolder, SegmentError> {
-        for number in segment_numbers(path)? {
+        let numbers = segment_numbers(path)?;
+        for number in std::iter::once(0).chain(numbers.iter().copied()) {
             let file = segment_path(path, number);
             match read_header(&file, number)? {
                 SegmentHeader::Of(store) => {
@@ -68,15 +70,22 @@ impl SegmentFolder {
                 SegmentHeader::Damaged => {}
             }
         }
+        if !numbers.is_empty() {
+            return Err(SegmentError::Unidentified {
+                path: path.to_path_buf(),
+            });
+        }
         let mut id = [0; 16];
         getrandom::fill(&mut id).map_err(|_| {
             let error = std::io::Error::from(std::io::ErrorKind::Other);
             disk("draw random numbers for", path, &error)
         })?;
-        Ok(SegmentFolder {
+        let folder = SegmentFolder {
             path: path.to_path_buf(),
             store: StoreId(id),
-        })
+        };
+        replace_file(&folder.segment(0), &folder.header(0))?;
+        Ok(folder)
     }
 
     /// Where it is.
@@ -164,7 +173,13 @@ fn parse_header(number: u32, bytes: &[u8]) -> SegmentHeader {
 
 fn read_header(path: &Path, number: u32) -> Result<SegmentHeader, SegmentError> {
     let mut bytes = [0; SEGMENT_HEADER_BYTES as usize];
-    let file = File::open(path).map_err(|error| disk("open", path, &error))?;
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Ok(SegmentHeader::Damaged);
+        }
+        Err(error) => return Err(disk("open", path, &error)),
+    };
     match file.read_exact_at(&mut bytes, 0) {
         Ok(()) => Ok(parse_header(number, &bytes)),
         Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
@@ -174,14 +189,20 @@ fn read_header(path: &Path, number: u32) -> Result<SegmentHeader, SegmentError> 
     }
 }
 
+/// The file of a segment; number 0 is a header alone, the first that is
+/// written.
 fn segment_path(folder: &Path, number: u32) -> PathBuf {
-    folder.join(format!("{number:08}.seg"))
+    match number {
+        0 => folder.join("store.id"),
+        _ => folder.join(format!("{number:08}.seg")),
+    }
 }
 
 /// The number of the segment that a file name stands for.
 fn segment_number(name: &str) -> Option<u32> {
     let digits = name.strip_suffix(".seg")?;
-    (digits.len() == 8).then(|| digits.parse().ok()).flatten()
+    let number = (digits.len() == 8).then(|| digits.parse().ok()).flatten();
+    number.filter(|&number| number > 0)
 }
 
 fn segment_numbers(folder: &Path) -> Result<Vec<u32>, SegmentError> {

@@ -46,6 +46,12 @@ pub enum SegmentError {
         /// The version that it has.
         version: u32,
     },
+    /// Segments, and no header that says of which store they are.
+    #[error("{path}: no segment has a whole header, nor has store.id; nothing is touched")]
+    Unidentified {
+        /// The folder of the segments.
+        path: PathBuf,
+    },
     /// A segment of another store.
     #[error("segment {path} belongs to another store")]
     Foreign {

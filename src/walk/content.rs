@@ -22,6 +22,8 @@ const BUFFER_BYTES: usize = 64 * 1024;
 pub struct Content {
     /// The file while it was read.
     pub stat: FileStat,
+    /// Its modification time, nanoseconds since the epoch.
+    pub mtime_ns: i64,
     /// BLAKE3.
     pub digest: Digest,
     /// The file was not changed shortly before it was read.
@@ -40,6 +42,9 @@ pub enum ReadError {
     /// It changed while it was read, several times.
     #[error("changed while it was read")]
     Changing,
+    /// Its modification time is over the bounds of an entry.
+    #[error("the modification time is out of range")]
+    Time,
     /// It can't be read.
     #[error(transparent)]
     Disk(DiskError),
@@ -61,11 +66,13 @@ pub fn read_content(
             ReadError::Disk(directory.error("read", name, errno))
         };
         let before = stat(&file).map_err(wrong)?.ok_or(ReadError::Special)?;
+        let mtime_ns = before.mtime_ns.ok_or(ReadError::Time)?;
         let (digest, bytes) = hash(&mut file, buffer).map_err(wrong)?;
         let after = stat(&file).map_err(wrong)?.ok_or(ReadError::Special)?;
         if before == after && bytes == after.size {
             return Ok(Content {
                 stat: after,
+                mtime_ns,
                 digest,
                 settled: is_settled(&after),
             });

@@ -57,6 +57,8 @@ pub struct LeafLook {
     pub restated: Vec<FileRecord>,
     /// What can't be copied, and why.
     pub left_out: Vec<LeftOut>,
+    /// Directories (relative to the leaf) without anything in them.
+    pub empty: Vec<Vec<u8>>,
     /// Directories (relative to the leaf) that must be looked at again: a file
     /// in them was changing, vanished, or was changed just before.
     pub again: BTreeSet<Vec<u8>>,
@@ -76,6 +78,7 @@ impl LeafLook {
             added: vec![],
             restated: vec![],
             left_out: vec![],
+            empty: vec![],
             again: BTreeSet::new(),
             missed: vec![],
             counts: Counts::default(),
@@ -136,7 +139,10 @@ impl Look<'_> {
             Err(error) => return self.unread(below, error.to_string()),
         };
         self.look.counts.directories_read += 1;
-        self.look.counts.empty_directories += u64::from(items.is_empty());
+        if items.is_empty() {
+            self.look.counts.empty_directories += 1;
+            self.look.empty.push(below.to_vec());
+        }
         for Item { name, kind } in items {
             let path = join(below, &name);
             match kind {
@@ -169,7 +175,7 @@ impl Look<'_> {
     fn leave_out(&mut self, path: &[u8], reason: LeftOutReason) {
         if matches!(
             reason,
-            LeftOutReason::Unreadable(_) | LeftOutReason::Changing
+            LeftOutReason::Unreadable(_) | LeftOutReason::Changing | LeftOutReason::Time
         ) {
             self.again(path);
         }
@@ -220,6 +226,10 @@ impl Look<'_> {
             Ok(content) => self.content(path, &content, old),
             Err(ReadError::Vanished) => self.again(path.as_bytes()),
             Err(ReadError::Special) => self.special(path.as_bytes()),
+            Err(ReadError::Time) => {
+                self.leave_out(path.as_bytes(), LeftOutReason::Time);
+                self.found.insert(path);
+            }
             Err(ReadError::Changing) => {
                 self.leave_out(path.as_bytes(), LeftOutReason::Changing);
                 self.found.insert(path);
@@ -243,7 +253,7 @@ impl Look<'_> {
         let entry = Entry {
             path: path.clone(),
             size: content.stat.size,
-            mtime_ns: content.stat.mtime_ns,
+            mtime_ns: content.mtime_ns,
             digest: content.digest,
         };
         let stat = Some(StatRecord {

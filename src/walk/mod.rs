@@ -40,15 +40,26 @@ pub enum LeftOutReason {
     Name(String),
     /// The source could not hand out its content.
     Lacking,
+    /// A directory without anything in it: there is nothing to copy.
+    Empty,
+    /// Its modification time is out of range; what was copied of it before
+    /// stays.
+    Time,
 }
 
 impl LeftOutReason {
     /// Whether somebody has to do something.
     pub fn is_failure(&self) -> bool {
-        matches!(
-            self,
-            LeftOutReason::Unreadable(_) | LeftOutReason::Name(_) | LeftOutReason::Lacking
-        )
+        match self {
+            LeftOutReason::Unreadable(_)
+            | LeftOutReason::Name(_)
+            | LeftOutReason::Time
+            | LeftOutReason::Lacking => true,
+            LeftOutReason::Special
+            | LeftOutReason::NoVolume
+            | LeftOutReason::Changing
+            | LeftOutReason::Empty => false,
+        }
     }
 }
 
@@ -70,6 +81,12 @@ impl std::fmt::Display for LeftOut {
                 self.path
             ),
             LeftOutReason::Changing => write!(f, "{}: changed while it was read", self.path),
+            LeftOutReason::Empty => write!(f, "{}: an empty folder", self.path),
+            LeftOutReason::Time => write!(
+                f,
+                "{}: its modification time is before 1677 or after 2262; set another",
+                self.path
+            ),
         }
     }
 }

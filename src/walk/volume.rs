@@ -139,6 +139,7 @@ impl<'a> VolumeWalk<'a> {
             whole.added.extend(look.added);
             whole.restated.extend(look.restated);
             whole.left_out.extend(look.left_out);
+            whole.empty.extend(look.empty);
             whole.again.extend(look.again);
             whole.counts.add(&look.counts);
         }

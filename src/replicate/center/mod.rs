@@ -2,12 +2,14 @@
 //! storage, signs snapshots, and hands contents to peers.
 
 mod gate;
+mod leftout;
 mod mismatch;
 mod refresh;
 mod report;
 mod state;
 mod volumes;
 
+pub use leftout::LeftOutSummary;
 pub use report::{Look, RefreshReport};
 pub use volumes::{RootError, VolumeRoot};
 
@@ -31,7 +33,6 @@ use crate::index::{IndexError, SqliteIndex};
 use crate::progress::{Monitor, Silent};
 use crate::replicate::home::Home;
 use crate::transfer::{ContentError, Holdings};
-use crate::walk::LeftOut;
 use gate::Gate;
 use state::SourceState;
 
@@ -94,7 +95,7 @@ pub struct Center {
     /// Directories that a peer's request found changed, for the next refresh.
     noticed: Mutex<BTreeMap<LeafKey, BTreeSet<Vec<u8>>>>,
     /// What the last refresh, of this process or one before, left out.
-    left_out: Mutex<(u64, Vec<LeftOut>)>,
+    left_out: Mutex<LeftOutSummary>,
     roots: Mutex<BTreeMap<Vec<u8>, PathBuf>>,
     last: Mutex<Option<RefreshReport>>,
     peers: Mutex<BTreeMap<NodeId, PeerState>>,
@@ -179,7 +180,7 @@ impl Center {
     }
 
     /// What is not copied: how many, and the first by name.
-    pub fn left_out(&self) -> (u64, Vec<LeftOut>) {
+    pub fn left_out(&self) -> LeftOutSummary {
         locked(&self.left_out).clone()
     }
 
@@ -198,7 +199,7 @@ impl Center {
             state.again.entry(key).or_default().extend(directories);
         }
         let report = refresh::refresh(self, &mut state, look, accept_root, monitor)?;
-        *locked(&self.left_out) = (report.left_out_total, report.left_out.clone());
+        *locked(&self.left_out) = refresh::left_out(&state);
         *locked(&self.last) = Some(report.clone());
         Ok(report)
     }
@@ -212,6 +213,18 @@ impl Center {
 
     fn root_of(&self, volume: &[u8]) -> Option<PathBuf> {
         locked(&self.roots).get(volume).cloned()
+    }
+
+    /// The root of a volume that the last refresh did not find.
+    fn look_for_root(&self, volume: &[u8]) -> Result<PathBuf, ContentError> {
+        let unavailable = |why: &dyn std::fmt::Display| ContentError::Unavailable(why.to_string());
+        let found = volumes::discover(self.config()).map_err(|error| unavailable(&error))?;
+        if let Some(why) = found.unreadable(volume) {
+            return Err(unavailable(&why));
+        }
+        let mut roots = found.volumes.into_iter();
+        let root = roots.find(|found| found.name == volume);
+        root.map(|found| found.root).ok_or(ContentError::Moved)
     }
 
     /// The directory of a file is looked at again by the next refresh.
@@ -232,11 +245,7 @@ impl Center {
     ) -> Result<Vec<u8>, ContentError> {
         let root = match self.root_of(key.volume()) {
             Some(root) => root,
-            None => volumes::discover(self.config())
-                .ok()
-                .and_then(|(found, _)| found.into_iter().find(|found| found.name == key.volume()))
-                .map(|found| found.root)
-                .ok_or(ContentError::Moved)?,
+            None => self.look_for_root(key.volume())?,
         };
         let path = crate::disk::join(key.directory(), file.entry.path.as_bytes());
         read_unchanged(&root, &path, file, offset, length)
@@ -260,8 +269,9 @@ fn read_unchanged(
         .and_then(|root| root.open_file(path))
         .map_err(open)?;
     let stat = rustix::fs::fstat(&opened).map_err(|errno| failed(errno.into()))?;
-    let same = FileStat::of_regular(&stat)
-        .is_some_and(|stat| stat.size == file.entry.size && stat.mtime_ns == file.entry.mtime_ns);
+    let same = FileStat::of_regular(&stat).is_some_and(|stat| {
+        stat.size == file.entry.size && stat.mtime_ns == Some(file.entry.mtime_ns)
+    });
     if !same {
         return Err(ContentError::Moved);
     }

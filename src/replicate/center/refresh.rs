@@ -7,15 +7,16 @@ use std::time::Instant;
 use hikae_protocol::objectpath::{LeafKey, PathText};
 use hikae_protocol::snapshot::{Cursor, Epoch, Snapshot, VerifiedSnapshot};
 
+use super::leftout::{LeftOutList, LeftOutSummary};
 use super::report::{Look, RefreshReport};
-use super::state::{SourceState, path_hash};
-use super::volumes::{self, RootError, VolumeRoot};
+use super::state::SourceState;
+use super::volumes::{self, Discovered, RootError, VolumeRoot};
 use super::{Center, CenterError, locked, mismatch, now_ms};
 use crate::catalogue::{CatalogueError, FileRecord, LeafRecord};
 use crate::disk::{Directory, join};
 use crate::index::Watermark;
 use crate::progress::Monitor;
-use crate::walk::{LeafLook, LeftOut, Parts, Scope, VolumeWalk};
+use crate::walk::{LeafLook, LeftOut, LeftOutReason, Parts, Scope, VolumeWalk};
 
 /// Leaf records staged together.
 const STAGE_LEAVES: usize = 512;
@@ -42,14 +43,19 @@ pub(super) fn refresh(
 ) -> Result<RefreshReport, CenterError> {
     let started = Instant::now();
     let mut report = RefreshReport::default();
-    let (found, no_volumes) = volumes::discover(center.config())?;
+    let discovered = volumes::discover(center.config())?;
+    let found = &discovered.volumes;
     report.volumes = found.len() as u64;
     *locked(&center.roots) = found
         .iter()
         .map(|volume| (volume.name.clone(), volume.root.clone()))
         .collect();
-    let again = std::mem::take(&mut state.again);
-    let mut round = plan(center, state, look, &found, &mut report);
+    let mut again = std::mem::take(&mut state.again);
+    // What is not there now is looked at when it is there again.
+    state.again = again
+        .extract_if(.., |key, _| !discovered.has(key.volume()))
+        .collect();
+    let mut round = plan(center, state, look, found, &mut report);
     for (key, directories) in &again {
         if let Scope::Parts(parts) = &mut scope_of(&mut round, key.volume()).0 {
             parts.leaves.insert(key.clone(), directories.clone());
@@ -57,19 +63,19 @@ pub(super) fn refresh(
     }
     let missed = std::mem::take(&mut state.missed);
     for (volume, directory) in missed.iter().chain(&round.absent.clone()) {
-        match found.iter().any(|found| found.name == *volume) {
+        match discovered.has(volume) {
             true => add_directory(&mut round, volume, directory.clone()),
             false => drop(state.missed.insert((volume.clone(), directory.clone()))),
         }
     }
     monitor.stage("look at the storage", None);
-    let result = look_at_volumes(center, state, &round, &found, accept, &mut report, monitor);
+    let result = look_at_volumes(center, state, &round, found, accept, &mut report, monitor);
     if result.is_err() {
         state.again.extend(again);
         state.missed.extend(missed);
     }
     result?;
-    forget_vanished(center, state, &found, accept, &mut report)?;
+    forget_vanished(center, state, &discovered, accept, &mut report)?;
     commit(center, &mut report)?;
     if matches!(look, Look::Walk | Look::Reread) && !center.indexes.is_empty() {
         for volume in found.iter().filter(|volume| !volume.is_registry()) {
@@ -80,26 +86,23 @@ pub(super) fn refresh(
     }
     state.watermarks.extend(round.watermarks);
     report.directories_again = state.again.values().map(|below| below.len() as u64).sum();
-    (report.left_out_total, report.left_out) = left_out(state);
-    report.left_out_total += no_volumes.len() as u64;
-    report.left_out.splice(0..0, no_volumes);
+    state.among_volumes = LeftOutList::default();
+    for item in discovered.left_out {
+        state.among_volumes.add(item, true);
+    }
+    let left_out = left_out(state);
+    report.left_out_total = left_out.total;
+    report.left_out_failures = left_out.failures;
+    report.left_out = left_out.named;
     state.save(&center.config().store)?;
     report.seconds = started.elapsed().as_secs_f64();
     Ok(report)
 }
 
 /// What is not copied: how many, and the first by name.
-pub(super) fn left_out(state: &SourceState) -> (u64, Vec<LeftOut>) {
-    let total = state
-        .volumes
-        .values()
-        .map(|volume| volume.left_out_known.len() as u64)
-        .sum();
-    let named = state
-        .volumes
-        .values()
-        .flat_map(|volume| volume.left_out.iter().cloned());
-    (total, named.take(100).collect())
+pub(super) fn left_out(state: &SourceState) -> LeftOutSummary {
+    let volumes = state.volumes.values().map(|volume| &volume.left_out);
+    LeftOutSummary::of(volumes.chain([&state.among_volumes]))
 }
 
 fn scope_of<'a>(round: &'a mut Round, volume: &[u8]) -> &'a mut (Scope, bool) {
@@ -229,7 +232,7 @@ fn look_at_volumes(
             continue;
         };
         let known = state.volumes.entry(volume.name.clone()).or_default();
-        let had_records = !center.catalogue.names_below(&volume.name)?.is_empty();
+        let had_records = has_records(center, volume)?;
         match volumes::open(volume, known, had_records, accept) {
             Ok((root, identity)) => {
                 known.identity = Some(identity);
@@ -252,6 +255,18 @@ fn look_at_volumes(
     Ok(())
 }
 
+/// Whether the catalogue has files of a volume: below its root, or, as of a
+/// registry, in it.
+fn has_records(center: &Center, volume: &VolumeRoot) -> Result<bool, CatalogueError> {
+    if let Ok(root) = LeafKey::parse(&volume.name)
+        && let Some(leaf) = center.catalogue.leaf(&root)?
+        && leaf.entries > 0
+    {
+        return Ok(true);
+    }
+    Ok(!center.catalogue.names_below(&volume.name)?.is_empty())
+}
+
 #[expect(
     clippy::too_many_arguments,
     reason = "one refresh's context; a struct for it would be passed whole as well"
@@ -268,14 +283,15 @@ fn look_at_volume(
 ) -> Result<(), CenterError> {
     let begun = now_ms();
     let (sender, receiver) = crossbeam_channel::bounded(LOOKS_WAITING);
-    prepare_left_out(state, volume, scope);
+    let whole = matches!(scope, Scope::Whole);
     let mut taker = Taker {
         center,
         volume,
         sequence: next_sequence(center),
         staged: BTreeMap::new(),
         again: BTreeMap::new(),
-        left_out: vec![],
+        left_out: left_out_before(state, volume, scope),
+        whole,
         missed: vec![],
         report,
         monitor,
@@ -295,17 +311,17 @@ fn look_at_volume(
         });
         receiver.into_iter().try_for_each(|look| taker.take(look?))
     });
+    let taken = taken.and_then(|()| taker.stage());
+    let (again, missed) = (taker.again, taker.missed.into_iter());
+    let known = state.volumes.entry(volume.name.clone()).or_default();
+    known.left_out = taker.left_out;
     taken?;
-    taker.stage()?;
-    let (again, left_out) = (taker.again, taker.left_out);
-    let missed = taker.missed.into_iter();
     state
         .missed
         .extend(missed.map(|directory| (volume.name.clone(), directory)));
     state.again.extend(again);
     let known = state.volumes.entry(volume.name.clone()).or_default();
-    known.leave_out(left_out);
-    if matches!(scope, Scope::Whole) {
+    if whole {
         known.walked_ms = begun;
         known.reread_ms = match reread || known.reread_ms == 0 {
             true => begun,
@@ -316,14 +332,12 @@ fn look_at_volume(
     Ok(())
 }
 
-/// What is looked at now is no longer known to be left out.
-fn prepare_left_out(state: &mut SourceState, volume: &VolumeRoot, scope: &Scope) {
+/// What is known to be left out, without what is looked at now.
+fn left_out_before(state: &mut SourceState, volume: &VolumeRoot, scope: &Scope) -> LeftOutList {
     let known = state.volumes.entry(volume.name.clone()).or_default();
+    let mut left_out = std::mem::take(&mut known.left_out);
     match scope {
-        Scope::Whole => {
-            known.left_out.clear();
-            known.left_out_known.clear();
-        }
+        Scope::Whole => LeftOutList::default(),
         Scope::Parts(parts) => {
             let directories = parts
                 .directories
@@ -337,20 +351,8 @@ fn prepare_left_out(state: &mut SourceState, volume: &VolumeRoot, scope: &Scope)
                 .chain(leaves)
                 .map(|path| PathText::new(&path).to_string())
                 .collect();
-            let is_looked_at = |path: &str| {
-                looked.iter().any(|looked| {
-                    path.strip_prefix(looked.as_str())
-                        .is_some_and(|below| below.is_empty() || below.starts_with('/'))
-                })
-            };
-            let known = &mut *known;
-            known.left_out.retain(|item| {
-                let again = is_looked_at(&item.path);
-                if again {
-                    known.left_out_known.remove(&path_hash(&item.path));
-                }
-                !again
-            });
+            left_out.look_again(&looked);
+            left_out
         }
     }
 }
@@ -363,7 +365,9 @@ struct Taker<'a> {
     /// By leaf: several looks may be at one leaf.
     staged: BTreeMap<LeafKey, LeafRecord>,
     again: BTreeMap<LeafKey, BTreeSet<Vec<u8>>>,
-    left_out: Vec<LeftOut>,
+    left_out: LeftOutList,
+    /// Everything is looked at.
+    whole: bool,
     missed: Vec<Vec<u8>>,
     report: &'a mut RefreshReport,
     monitor: &'a dyn Monitor,
@@ -384,7 +388,7 @@ impl Taker<'_> {
                 .or_default()
                 .extend(std::mem::take(&mut look.again));
         }
-        self.left_out.extend(std::mem::take(&mut look.left_out));
+        self.leave_out(&mut look);
         self.missed.append(&mut look.missed);
         if !changed && !restated {
             return Ok(());
@@ -424,6 +428,26 @@ impl Taker<'_> {
         }
     }
 
+    fn leave_out(&mut self, look: &mut LeafLook) {
+        let text = |path: &[u8]| PathText::new(&join(look.key.as_bytes(), path)).to_string();
+        for directory in &look.empty {
+            let item = LeftOut {
+                path: text(directory),
+                reason: LeftOutReason::Empty,
+            };
+            self.left_out.add(item, self.whole);
+        }
+        if !self.whole {
+            for file in &look.added {
+                self.left_out
+                    .holds_something(&text(file.entry.path.as_bytes()));
+            }
+        }
+        for item in std::mem::take(&mut look.left_out) {
+            self.left_out.add(item, self.whole);
+        }
+    }
+
     fn record(&mut self, key: &LeafKey) -> Result<LeafRecord, CenterError> {
         if let Some(record) = self.staged.remove(key) {
             return Ok(record);
@@ -452,15 +476,14 @@ impl Taker<'_> {
 fn forget_vanished(
     center: &Center,
     state: &mut SourceState,
-    found: &[VolumeRoot],
+    discovered: &Discovered,
     accept: bool,
     report: &mut RefreshReport,
 ) -> Result<(), CenterError> {
-    let is_found = |name: &[u8]| found.iter().any(|volume| volume.name == name);
     let vanished: Vec<Vec<u8>> = state
         .volumes
         .keys()
-        .filter(|name| !is_found(name))
+        .filter(|name| !discovered.has(name) && discovered.unreadable(name).is_none())
         .cloned()
         .collect();
     for name in vanished {
@@ -488,6 +511,8 @@ fn forget_vanished(
         }
         center.catalogue.stage(records)?;
         state.volumes.remove(&name);
+        state.again.retain(|key, _| key.volume() != name);
+        state.missed.retain(|(volume, _)| *volume != name);
     }
     Ok(())
 }

@@ -59,7 +59,9 @@ pub struct RefreshReport {
     pub mismatches: Vec<String>,
     /// What is not copied, all together.
     pub left_out_total: u64,
-    /// What is not copied, by name.
+    /// Those of them that somebody has to do something about.
+    pub left_out_failures: u64,
+    /// What is not copied, by name: the first, failures before all others.
     pub left_out: Vec<LeftOut>,
     /// What failed: volumes and INDEX DBs that were not looked at.
     pub errors: Vec<String>,
@@ -81,7 +83,7 @@ pub struct RefreshReport {
 impl RefreshReport {
     /// Whether somebody has to do something.
     pub fn is_failure(&self) -> bool {
-        !self.errors.is_empty() || self.left_out.iter().any(|item| item.reason.is_failure())
+        !self.errors.is_empty() || self.left_out_failures > 0
     }
 }
 

@@ -9,12 +9,9 @@ use hikae_protocol::message::decode;
 use hikae_protocol::objectpath::LeafKey;
 use serde::{Deserialize, Serialize};
 
+use super::leftout::LeftOutList;
 use crate::disk::{DiskError, RootIdentity, read_small, replace_file};
 use crate::index::Watermark;
-use crate::walk::LeftOut;
-
-/// Files left out that are named one by one, at most; all are counted.
-const LEFT_OUT_NAMED_MAX: usize = 1000;
 
 /// Kept of one volume.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,29 +22,8 @@ pub(super) struct VolumeState {
     pub walked_ms: i64,
     /// When all its contents were last read.
     pub reread_ms: i64,
-    /// What the last looks left out, by directory looked at.
-    pub left_out: Vec<LeftOut>,
-    /// Hashes of the paths of all of those, named or not.
-    pub left_out_known: BTreeSet<u64>,
-}
-
-impl VolumeState {
-    /// Records what a look left out.
-    pub(super) fn leave_out(&mut self, left_out: Vec<LeftOut>) {
-        for item in left_out {
-            if self.left_out_known.insert(path_hash(&item.path))
-                && self.left_out.len() < LEFT_OUT_NAMED_MAX
-            {
-                self.left_out.push(item);
-            }
-        }
-    }
-}
-
-/// What stands for a path among those left out.
-pub(super) fn path_hash(path: &str) -> u64 {
-    let [a, b, c, d, e, f, g, h, ..] = *blake3::hash(path.as_bytes()).as_bytes();
-    u64::from_le_bytes([a, b, c, d, e, f, g, h])
+    /// What the last looks left out.
+    pub left_out: LeftOutList,
 }
 
 /// Kept between refreshes.
@@ -62,6 +38,8 @@ pub(super) struct SourceState {
     /// Hinted directories of volumes that could not be opened: (volume,
     /// directory).
     pub missed: BTreeSet<(Vec<u8>, Vec<u8>)>,
+    /// What lies among the volumes and is left out.
+    pub among_volumes: LeftOutList,
 }
 
 fn path(store: &Path) -> PathBuf {

@@ -1,5 +1,6 @@
 //! The volumes of a center: found, opened, and recognised.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use hikae_protocol::objectpath::PathText;
@@ -75,12 +76,56 @@ pub enum RootError {
     },
 }
 
-/// The configured volumes, sorted by name, and what lies among them and is
-/// none: files, and links, which are not followed.
+/// The volumes of a center, as they are now.
+pub(super) struct Discovered {
+    /// Those that were found, sorted by name.
+    pub volumes: Vec<VolumeRoot>,
+    /// What lies among them and is none: files, and links, which are not
+    /// followed; and facility folders that can't be read.
+    pub left_out: Vec<LeftOut>,
+    /// Facilities whose folder can't be read: which volumes they have is not
+    /// known now. With where in `left_out` it is said.
+    unread: BTreeMap<Vec<u8>, usize>,
+}
+
+impl Discovered {
+    /// Whether a volume was found.
+    pub(super) fn has(&self, volume: &[u8]) -> bool {
+        let found = self
+            .volumes
+            .binary_search_by(|found| found.name.as_slice().cmp(volume));
+        found.is_ok()
+    }
+
+    /// Why nobody knows whether a volume is still there, if so.
+    pub(super) fn unreadable(&self, volume: &[u8]) -> Option<&LeftOut> {
+        if self.has(volume) {
+            return None;
+        }
+        let (facility, _) = hikae_protocol::objectpath::split_last(volume);
+        self.left_out.get(*self.unread.get(facility)?)
+    }
+}
+
+/// The names of the folders in a directory; what else there is, is left out.
+fn folders(directory: &Directory, left_out: &mut Vec<LeftOut>) -> Result<Vec<Vec<u8>>, DiskError> {
+    let (folders, others): (Vec<_>, Vec<_>) = directory
+        .list()?
+        .into_iter()
+        .partition(|item| item.kind == ItemKind::Directory);
+    left_out.extend(others.into_iter().map(|item| LeftOut {
+        path: PathText::new(&join(directory.path(), &item.name)).to_string(),
+        reason: LeftOutReason::NoVolume,
+    }));
+    Ok(folders.into_iter().map(|item| item.name).collect())
+}
+
+/// Looks for the configured volumes. A facility's folder that can't be read
+/// is left out, and the others go on.
 ///
 /// Errors: `CenterError::Disk` when the folder to discover them in can't be
 /// read, `CenterError::Twice` when a volume has two roots.
-pub(super) fn discover(config: &Config) -> Result<(Vec<VolumeRoot>, Vec<LeftOut>), CenterError> {
+pub(super) fn discover(config: &Config) -> Result<Discovered, CenterError> {
     let mut found: Vec<VolumeRoot> = config
         .volume
         .iter()
@@ -90,21 +135,27 @@ pub(super) fn discover(config: &Config) -> Result<(Vec<VolumeRoot>, Vec<LeftOut>
         })
         .collect();
     let mut left_out = Vec::new();
+    let mut unread = BTreeMap::new();
     if let Some(volumes) = &config.volumes {
         let folder = Directory::open_root(&volumes.discover)?;
-        let mut folders = |directory: &Directory| -> Result<Vec<Vec<u8>>, DiskError> {
-            let (folders, others): (Vec<_>, Vec<_>) = directory
-                .list()?
-                .into_iter()
-                .partition(|item| item.kind == ItemKind::Directory);
-            left_out.extend(others.into_iter().map(|item| LeftOut {
-                path: PathText::new(&join(directory.path(), &item.name)).to_string(),
-                reason: LeftOutReason::NoVolume,
-            }));
-            Ok(folders.into_iter().map(|item| item.name).collect())
-        };
-        for facility in folders(&folder)? {
-            for label in folders(&folder.open(&facility)?)? {
+        for facility in folders(&folder, &mut left_out)? {
+            let labels = folder
+                .open(&facility)
+                .and_then(|directory| folders(&directory, &mut left_out));
+            let labels = match labels {
+                Ok(labels) => labels,
+                // It went meanwhile.
+                Err(error) if error.is_absent() => continue,
+                Err(error) => {
+                    left_out.push(LeftOut {
+                        path: PathText::new(&facility).to_string(),
+                        reason: LeftOutReason::Unreadable(error.to_string()),
+                    });
+                    unread.insert(facility, left_out.len() - 1);
+                    continue;
+                }
+            };
+            for label in labels {
                 let name = [&facility[..], b"/", &label].concat();
                 found.push(VolumeRoot {
                     root: path_below(&volumes.discover, &name),
@@ -121,7 +172,11 @@ pub(super) fn discover(config: &Config) -> Result<(Vec<VolumeRoot>, Vec<LeftOut>
             one: pair[0].root.clone(),
             two: pair[1].root.clone(),
         }),
-        None => Ok((found, left_out)),
+        None => Ok(Discovered {
+            volumes: found,
+            left_out,
+            unread,
+        }),
     }
 }
 
