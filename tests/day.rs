@@ -302,7 +302,6 @@ fn change_byte(path: &Path, keep_mtime: bool) {
 }
 
 #[test]
-
 fn what_the_index_db_does_not_mention_is_found_by_the_walk() {
     let site = Site::generated(3, 300, 3_000);
     let _center = site.serve();

@@ -205,7 +205,7 @@ fn verify_names_a_damaged_file_of_the_tree() {
 /// header of 72 bytes that says how long the rest is, and zeros fill up to a
 /// multiple of 8 (SPEC.md, segments).
 fn is_in_block(segment: &[u8], offset: usize) -> bool {
-    let mut at = 24;
+    let mut at = 40;
     while let Some(header) = segment.get(at..at + 72) {
         assert_eq!(&header[..4], b"hkBL");
         let stored = u32::from_le_bytes(header[20..24].try_into().unwrap()) as usize;
@@ -219,7 +219,6 @@ fn is_in_block(segment: &[u8], offset: usize) -> bool {
 }
 
 #[test]
-
 fn verify_names_a_damaged_place_of_a_segment() {
     let site = Site::generated(1, 2, 20);
     let _center = first_sync(&site);
@@ -230,6 +229,7 @@ fn verify_names_a_damaged_place_of_a_segment() {
     let segments: Vec<PathBuf> = fs::read_dir(folder)
         .unwrap()
         .map(|item| item.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|kind| kind == "seg"))
         .collect();
     assert_eq!(segments.len(), 1);
     let before = fs::read(&segments[0]).unwrap();

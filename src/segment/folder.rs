@@ -59,7 +59,11 @@ impl SegmentFolder {
             match read_header(&file, number)? {
                 SegmentHeader::Of(store) => {
                     let path = path.to_path_buf();
-                    return Ok(SegmentFolder { path, store });
+                    let folder = SegmentFolder { path, store };
+                    if number > 0 {
+                        folder.save_id()?;
+                    }
+                    return Ok(folder);
                 }
                 SegmentHeader::Version(version) => {
                     return Err(SegmentError::Version {
@@ -84,8 +88,12 @@ impl SegmentFolder {
             path: path.to_path_buf(),
             store: StoreId(id),
         };
-        replace_file(&folder.segment(0), &folder.header(0))?;
+        folder.save_id()?;
         Ok(folder)
+    }
+
+    fn save_id(&self) -> Result<(), SegmentError> {
+        Ok(replace_file(&self.segment(0), &self.header(0))?)
     }
 
     /// Where it is.
