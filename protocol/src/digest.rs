@@ -28,6 +28,8 @@ pub enum Domain {
     Block,
     /// The header of a block or of a segment.
     Header,
+    /// A small record beside the segments.
+    Record,
 }
 
 impl Domain {
@@ -40,6 +42,7 @@ impl Domain {
             Domain::Snapshot => "hikae 1 snapshot",
             Domain::Block => "hikae 1 block",
             Domain::Header => "hikae 1 header",
+            Domain::Record => "hikae 1 record",
         }
     }
 

@@ -9,6 +9,8 @@ mod db;
 mod leaf;
 mod open;
 mod rebuild;
+#[cfg(test)]
+mod tests;
 mod tree;
 
 pub use commit::{Commit, Totals};

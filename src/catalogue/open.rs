@@ -439,6 +439,9 @@ impl Catalogue {
         let mut pack = PackBuilder::default();
         pack.push(&encode(&commit)?);
         let pack = pack.finish(LEAVES_LEVEL).map_err(CatalogueError::Pack)?;
+        // Twice: nothing follows the last commit that would tell its damage
+        // from a torn tail.
+        self.append(BlockKind::Commit, &pack)?;
         self.append(BlockKind::Commit, &pack)?;
         self.sync()?;
         let mut head = self.head.write().unwrap_or_else(PoisonError::into_inner);
@@ -485,8 +488,11 @@ impl Catalogue {
     pub fn close(self) -> Result<(), CatalogueError> {
         self.sync()?;
         let end = self.log().end();
-        let view = self.view();
-        rebuild::mark_clean(&self.folder, &self.db, end, view.head.as_ref())
+        let head = self
+            .head
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        rebuild::mark_clean(&self.folder, self.db, end, head.as_ref())
     }
 }
 

@@ -1,16 +1,17 @@
 //! Opens the index where it was closed cleanly, else makes it anew from the
 //! segments.
 //!
-//! The mark of a clean close names the end of the log and a random number
-//! that the index holds too. It is removed, durably, before anything is
-//! written; so an index that is missing, garbled or older than the segments
-//! is never believed.
+//! The mark of a clean close names the end of the log and the digest of the
+//! index's files. It is removed, durably, before anything is written; so an
+//! index that is missing, garbled or of another time than the segments is
+//! never believed.
 
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use hikae_protocol::digest::{Digest, Domain};
 use hikae_protocol::message::decode;
 use hikae_protocol::objectpath::LeafKey;
 use rustix::io::Errno;
@@ -22,22 +23,21 @@ use super::db::{Db, LeafValue};
 use super::leaf::RecordPlace;
 use super::open::{Head, LeafItem, RebuildReport, encode};
 use super::tree::update;
-use crate::disk::{DiskError, read_small, replace_file};
+use crate::disk::{DiskError, Record, read_record, write_record};
 use crate::progress::Monitor;
 use crate::segment::{
     BlockKind, BlockPlace, Damage, ScanEnd, ScannedBlock, SegmentError, SegmentFolder,
     SegmentReader, scan,
 };
 
-/// Names of values in the index.
-const META_GENERATION: &str = "generation";
+/// The name of the value in the index that is the last commit.
 const META_HEAD: &str = "head";
 
 /// What a clean close leaves behind.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct CleanMark {
     end: ScanEnd,
-    generation: [u8; 16],
+    index: Digest,
 }
 
 /// An index that agrees with the segments.
@@ -87,13 +87,14 @@ pub(super) fn open_or_rebuild(
             .and_then(|folder| folder.sync_all())
             .map_err(disk("sync", folder))?;
     }
-    let marked = read_small(&mark(store))?.and_then(|bytes| decode::<CleanMark>(&bytes).ok());
+    let marked: Record<CleanMark> = read_record(&mark(store))?;
     remove_mark(store)?;
     let opened = SegmentFolder::open(&folder)?;
     let reason = match marked {
-        None if !index(store).exists() => "there was no index",
-        None => "the store was not closed cleanly",
-        Some(marked) => match open_clean(store, &opened, &marked) {
+        Record::Absent if !index(store).exists() => "there was no index",
+        Record::Absent => "the store was not closed cleanly",
+        Record::Garbled => "the mark of a clean close is garbled",
+        Record::Value(marked) => match open_clean(store, &opened, &marked) {
             Ok(Some(opened)) => return Ok(opened),
             Ok(None) => "the index is of another time than the segments",
             Err(_) => "the index could not be read",
@@ -119,13 +120,10 @@ fn open_clean(
     segments: &SegmentFolder,
     marked: &CleanMark,
 ) -> Result<Option<Opened>, CatalogueError> {
-    if !segments.ends_at(marked.end)? || !index(store).exists() {
+    if !segments.ends_at(marked.end)? || index_digest(store)? != Some(marked.index) {
         return Ok(None);
     }
     let db = Db::open(&index(store))?;
-    if db.meta(META_GENERATION)?.as_deref() != Some(&marked.generation[..]) {
-        return Ok(None);
-    }
     let head = match db.meta(META_HEAD)? {
         None => None,
         Some(bytes) => {
@@ -152,21 +150,43 @@ fn open_clean(
 /// Errors: `CatalogueError`.
 pub(super) fn mark_clean(
     store: &Path,
-    db: &Db,
+    db: Db,
     end: ScanEnd,
     head: Option<&Head>,
 ) -> Result<(), CatalogueError> {
-    let mut generation = [0; 16];
-    getrandom::fill(&mut generation).map_err(|_| {
-        CatalogueError::Disk(DiskError::at("draw random numbers for", store, Errno::IO))
-    })?;
     if let Some(head) = head {
         db.set_meta(META_HEAD, &encode(&head.commit)?)?;
     }
-    db.set_meta(META_GENERATION, &generation)?;
     db.flush()?;
-    replace_file(&mark(store), &encode(&CleanMark { end, generation })?)?;
+    drop(db);
+    if let Some(index) = index_digest(store)? {
+        write_record(&mark(store), &CleanMark { end, index })?;
+    }
     Ok(())
+}
+
+/// The digest of the index's files, by name; none if there is no index.
+fn index_digest(store: &Path) -> Result<Option<Digest>, CatalogueError> {
+    let folder = index(store);
+    if !folder.exists() {
+        return Ok(None);
+    }
+    let mut hasher = Domain::Record.hasher();
+    for file in walkdir::WalkDir::new(&folder).sort_by_file_name() {
+        let file = file.map_err(|error| disk("list", &folder)(error.into()))?;
+        if file.file_type().is_file() {
+            let name = file.path().strip_prefix(&folder).unwrap_or(file.path());
+            let name = name.as_os_str().as_encoded_bytes();
+            let mut content = blake3::Hasher::new();
+            fs::File::open(file.path())
+                .and_then(|file| content.update_reader(file).map(|_| ()))
+                .map_err(disk("read", file.path()))?;
+            hasher.update(&(name.len() as u64).to_le_bytes());
+            hasher.update(name);
+            hasher.update(content.finalize().as_bytes());
+        }
+    }
+    Ok(Some(hasher.into()))
 }
 
 fn rebuild(
@@ -287,6 +307,15 @@ impl Replay {
     }
 
     fn commit(&mut self, commit: Commit) -> Result<(), CatalogueError> {
+        // A commit is written twice; the second only counts if the first is
+        // damaged.
+        if self
+            .head
+            .as_ref()
+            .is_some_and(|head| head.commit.number >= commit.number)
+        {
+            return Ok(());
+        }
         let staged: Result<Vec<_>, _> = self.db.all_staged().collect();
         let staged = staged?;
         let snapshot = commit.snapshot()?;

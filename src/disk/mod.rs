@@ -7,10 +7,12 @@
 
 mod atomic;
 mod directory;
+mod record;
 mod stat;
 
 pub use atomic::{read_small, replace_file};
 pub use directory::{Directory, Item, ItemKind};
+pub use record::{Record, read_record, write_record};
 pub use stat::{FileStat, RootIdentity};
 
 use std::io::ErrorKind;

@@ -2,12 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use hikae_protocol::message::decode;
 use hikae_protocol::snapshot::Cursor;
 use serde::{Deserialize, Serialize};
 
 use super::PublishError;
-use crate::disk::{Directory, DiskError, RootIdentity, read_small, replace_file};
+use crate::disk::{Directory, DiskError, Record, RootIdentity, read_record, write_record};
 
 /// The second durable mark: what the tree shows, synced.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,11 +30,11 @@ impl PublishedMark {
     ///
     /// Errors: `PublishError`.
     pub fn read(store: &Path) -> Result<Option<PublishedMark>, PublishError> {
-        let Some(bytes) = read_small(&path(store))? else {
-            return Ok(None);
-        };
-        let mark = decode(&bytes).map_err(|_| PublishError::Mark(path(store)))?;
-        Ok(Some(mark))
+        match read_record(&path(store))? {
+            Record::Absent => Ok(None),
+            Record::Value(mark) => Ok(Some(mark)),
+            Record::Garbled => Err(PublishError::Mark(path(store))),
+        }
     }
 
     /// Reads the mark, or a new one for a tree that was never published to.
@@ -64,6 +63,6 @@ impl PublishedMark {
     }
 
     pub(super) fn save(&self, store: &Path) -> Result<(), DiskError> {
-        replace_file(&path(store), &postcard::to_stdvec(self).unwrap_or_default())
+        write_record(&path(store), self)
     }
 }

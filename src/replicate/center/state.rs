@@ -5,12 +5,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use hikae_protocol::message::decode;
 use hikae_protocol::objectpath::LeafKey;
 use serde::{Deserialize, Serialize};
 
 use super::leftout::LeftOutList;
-use crate::disk::{DiskError, RootIdentity, read_small, replace_file};
+use crate::disk::{DiskError, Record, RootIdentity, read_record, write_record};
 use crate::index::Watermark;
 
 /// Kept of one volume.
@@ -52,17 +51,21 @@ impl SourceState {
     ///
     /// Errors: `DiskError`.
     pub(super) fn load(store: &Path) -> Result<SourceState, DiskError> {
-        let bytes = read_small(&path(store))?;
-        Ok(bytes
-            .and_then(|bytes| decode(&bytes).ok())
-            .unwrap_or_default())
+        match read_record(&path(store))? {
+            Record::Absent => Ok(SourceState::default()),
+            Record::Value(state) => Ok(state),
+            Record::Garbled => {
+                let path = path(store);
+                tracing::warn!(path = %path.display(), "garbled; everything is walked again");
+                Ok(SourceState::default())
+            }
+        }
     }
 
     /// Replaces the state.
     ///
     /// Errors: `DiskError`.
     pub(super) fn save(&self, store: &Path) -> Result<(), DiskError> {
-        let bytes = postcard::to_stdvec(self).unwrap_or_default();
-        replace_file(&path(store), &bytes)
+        write_record(&path(store), self)
     }
 }

@@ -1,0 +1,215 @@
+//! A store that is damaged, and an index that is not of its segments.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use ed25519_dalek::SigningKey;
+use hikae_protocol::digest::Digest;
+use hikae_protocol::entry::Entry;
+use hikae_protocol::objectpath::{LeafKey, ObjectPath};
+use hikae_protocol::pack::PackBuilder;
+use hikae_protocol::snapshot::{Cursor, Epoch, Snapshot, VerifiedSnapshot};
+
+use super::*;
+use crate::progress::Silent;
+
+fn open(store: &Path) -> Catalogue {
+    Catalogue::open(store, &Silent).unwrap()
+}
+
+/// Commits leaves of one file each, with these contents.
+fn commit(catalogue: &Catalogue, sequence: u64, leaves: &[(&str, &[u8])]) {
+    let records = leaves.iter().map(|(key, content)| {
+        let mut pack = PackBuilder::default();
+        pack.push(content);
+        let block = catalogue.append_contents(&pack.finish(3).unwrap()).unwrap();
+        let mut record = LeafRecord::empty(LeafKey::parse(key.as_bytes()).unwrap());
+        let file = FileRecord {
+            entry: Entry {
+                path: ObjectPath::parse(b"file").unwrap(),
+                size: content.len() as u64,
+                mtime_ns: 1,
+                digest: Digest::of_content(content),
+            },
+            sequence,
+            content: ContentPlace::Item { block, index: 0 },
+            stat: None,
+        };
+        record.change(&[], vec![file], sequence);
+        record
+    });
+    catalogue.stage(records.collect()).unwrap();
+    let staged = catalogue.all_staged().unwrap();
+    let (update, totals) = catalogue.with_leaves(&staged).unwrap();
+    let snapshot = Snapshot {
+        cursor: Cursor {
+            epoch: Epoch {
+                counter: 1,
+                random: [7; 16],
+            },
+            sequence,
+        },
+        root: update.root,
+        leaves: totals.leaves,
+        entries: totals.entries,
+        bytes: totals.bytes,
+        time_ms: 0,
+        previous: None,
+    };
+    let signed = VerifiedSnapshot::sign(snapshot, &SigningKey::from_bytes(&[1; 32])).unwrap();
+    catalogue.commit(&staged, &update, &signed, 5).unwrap();
+}
+
+fn segment(store: &Path) -> PathBuf {
+    store.join("segments/00000001.seg")
+}
+
+/// What a store holds: sequence, root, and every content.
+fn held(catalogue: &Catalogue) -> (u64, Digest, Vec<Vec<u8>>) {
+    let leaves = catalogue.view().leaves_below(&[]).unwrap();
+    let digests = leaves.iter().map(|(key, value)| (key, value.digest));
+    let root = catalogue.with_digests(digests).unwrap().root;
+    let contents = leaves.iter().map(|(_, value)| {
+        let record = catalogue.record(value.place).unwrap();
+        let mut bytes = Vec::new();
+        let read = catalogue.content::<CatalogueError>(record.files[0].content, |piece| {
+            bytes.extend_from_slice(piece);
+            Ok(())
+        });
+        read.unwrap();
+        bytes
+    });
+    let contents = contents.collect();
+    let sequence = catalogue.snapshot().unwrap().cursor.sequence;
+    (sequence, root, contents)
+}
+
+/// Two commits in a store that was not closed cleanly.
+fn written(store: &Path) -> (u64, Digest, Vec<Vec<u8>>) {
+    let catalogue = open(store);
+    commit(&catalogue, 1, &[("F/L/a", b"first"), ("F/L/b", b"second")]);
+    commit(&catalogue, 2, &[("F/L/b", b"third")]);
+    held(&catalogue)
+}
+
+/// [S9-5] a flipped byte anywhere before the last commit's second copy is
+/// named by its place, and no commit is ever lost.
+#[test]
+fn no_flipped_byte_loses_a_commit() {
+    let store = tempfile::tempdir().unwrap();
+    let store = store.path();
+    let (sequence, root, _) = written(store);
+    let whole = fs::read(segment(store)).unwrap();
+    let copy = (0..whole.len() - 4)
+        .rev()
+        .find(|&at| whole[at..at + 4] == *b"hkBL")
+        .unwrap();
+    for at in (0..whole.len()).step_by(5) {
+        let mut bad = whole.clone();
+        bad[at] ^= 0x10;
+        fs::write(segment(store), &bad).unwrap();
+        let catalogue = open(store);
+        let report = catalogue.rebuilt().unwrap();
+        assert_eq!(catalogue.snapshot().unwrap().cursor.sequence, sequence);
+        let named = report.damages.iter().any(|damage| {
+            let from = damage.offset as usize;
+            (from..from + damage.bytes as usize).contains(&at)
+        });
+        assert_eq!(named, at < copy, "byte {at}: {:?}", report.damages);
+        let leaves = catalogue.view().leaves_below(&[]).unwrap();
+        let digests = leaves.iter().map(|(key, value)| (key, value.digest));
+        let found = catalogue.with_digests(digests).unwrap().root;
+        assert_eq!(report.root_matches, found == root, "byte {at}");
+    }
+}
+
+/// [S10-3] [S10-4] an index that is deleted, truncated, garbled or of another
+/// time is noticed at the next start and rebuilt.
+#[test]
+fn an_index_of_another_time_is_rebuilt() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    let (index, old) = (store.join("catalogue"), folder.path().join("old"));
+    fs::create_dir(&store).unwrap();
+    written(&store);
+    open(&store).close().unwrap();
+    assert!(
+        open(&store).rebuilt().is_none(),
+        "a clean close is believed"
+    );
+    let again = open(&store);
+    assert_eq!(
+        again.rebuilt().unwrap().reason,
+        "the store was not closed cleanly"
+    );
+    again.close().unwrap();
+    copy(&index, &old);
+
+    let catalogue = open(&store);
+    commit(&catalogue, 3, &[("F/L/c", b"fourth")]);
+    let expected = held(&catalogue);
+    catalogue.close().unwrap();
+    let files = || {
+        let files = walkdir::WalkDir::new(&index)
+            .sort_by_file_name()
+            .into_iter();
+        let files = files.map(|file| file.unwrap());
+        let files = files.filter(|file| file.file_type().is_file());
+        files.map(walkdir::DirEntry::into_path).collect::<Vec<_>>()
+    };
+    let mut harms: Vec<(String, Box<dyn Fn()>)> = vec![
+        (
+            "deleted".into(),
+            Box::new(|| fs::remove_dir_all(&index).unwrap()),
+        ),
+        (
+            "of another time".into(),
+            Box::new(|| {
+                fs::remove_dir_all(&index).unwrap();
+                copy(&old, &index);
+            }),
+        ),
+    ];
+    // Of whatever files the index has then.
+    let harmed = |nth: usize, harm: &dyn Fn(&mut Vec<u8>)| {
+        let files = files();
+        let path = &files[nth % files.len()];
+        let mut bytes = fs::read(path).unwrap();
+        harm(&mut bytes);
+        fs::write(path, bytes).unwrap();
+    };
+    for nth in 0..files().len() {
+        let half = move || harmed(nth, &|bytes| bytes.truncate(bytes.len() / 2));
+        harms.push((format!("file {nth} cut"), Box::new(half)));
+        for part in 0..8 {
+            let flip = move |bytes: &mut Vec<u8>| {
+                let at = bytes.len() * part / 8;
+                bytes[at] ^= 4;
+            };
+            let flip = move || harmed(nth, &flip);
+            harms.push((format!("file {nth} flipped at {part}/8"), Box::new(flip)));
+        }
+    }
+    for (name, harm) in harms {
+        harm();
+        let catalogue = open(&store);
+        assert!(
+            catalogue.rebuilt().is_some(),
+            "not noticed: {name}, {:?}",
+            files()
+        );
+        assert_eq!(held(&catalogue), expected, "{name}");
+        catalogue.close().unwrap();
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    for file in walkdir::WalkDir::new(from) {
+        let file = file.unwrap();
+        let to = to.join(file.path().strip_prefix(from).unwrap());
+        match file.file_type().is_dir() {
+            true => fs::create_dir(to).unwrap(),
+            false => drop(fs::copy(file.path(), to).unwrap()),
+        }
+    }
+}
