@@ -17,8 +17,11 @@ use super::db::{Db, LeafValue};
 use super::leaf::{ContentPlace, LeafRecord, RecordPlace};
 use super::tree::{TreeUpdate, update};
 use super::{CatalogueError, rebuild};
+use crate::disk::{StoreFiles, StoreFolder};
 use crate::progress::Monitor;
-use crate::segment::{BlockKind, BlockPlace, Damage, SegmentError, SegmentLog, SegmentReader};
+use crate::segment::{
+    BlockKind, BlockPlace, Damage, SEGMENTS, SegmentError, SegmentLog, SegmentReader,
+};
 
 /// Bytes of leaf records that share a block, before compression.
 const LEAVES_BLOCK_BYTES: usize = 128 * 1024;
@@ -64,7 +67,9 @@ pub(super) struct Head {
 
 /// The catalogue of a node. One process has it open.
 pub struct Catalogue {
-    folder: PathBuf,
+    files: Arc<dyn StoreFiles>,
+    /// The index's folder.
+    index: PathBuf,
     db: Db,
     log: Mutex<SegmentLog>,
     reader: SegmentReader,
@@ -85,10 +90,23 @@ impl Catalogue {
     ///
     /// Errors: `CatalogueError`.
     pub fn open(folder: &Path, monitor: &dyn Monitor) -> Result<Catalogue, CatalogueError> {
-        let opened = rebuild::open_or_rebuild(folder, monitor)?;
+        let files = Arc::new(StoreFolder::open(folder, &[SEGMENTS])?);
+        Catalogue::open_files(files, &folder.join("catalogue"), monitor)
+    }
+
+    /// Opens the store with these files, whose index is the folder `index`.
+    ///
+    /// Errors: `CatalogueError`.
+    pub fn open_files(
+        files: Arc<dyn StoreFiles>,
+        index: &Path,
+        monitor: &dyn Monitor,
+    ) -> Result<Catalogue, CatalogueError> {
+        let opened = rebuild::open_or_rebuild(&files, index, monitor)?;
         let log = SegmentLog::open(&opened.segments, opened.end)?;
         Ok(Catalogue {
-            folder: folder.to_path_buf(),
+            files,
+            index: index.to_path_buf(),
             reader: SegmentReader::new(&opened.segments),
             db: opened.db,
             log: Mutex::new(log),
@@ -96,6 +114,11 @@ impl Catalogue {
             head: RwLock::new(opened.head),
             rebuilt: opened.report,
         })
+    }
+
+    /// The files of the store.
+    pub fn files(&self) -> &dyn StoreFiles {
+        &*self.files
     }
 
     /// The report of the rebuild, if this opening needed one.
@@ -492,7 +515,7 @@ impl Catalogue {
             .head
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner);
-        rebuild::mark_clean(&self.folder, self.db, end, head.as_ref())
+        rebuild::mark_clean(&*self.files, &self.index, self.db, end, head.as_ref())
     }
 }
 

@@ -8,7 +8,8 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use hikae_protocol::digest::{Digest, Domain};
@@ -23,7 +24,7 @@ use super::db::{Db, LeafValue};
 use super::leaf::RecordPlace;
 use super::open::{Head, LeafItem, RebuildReport, encode};
 use super::tree::update;
-use crate::disk::{DiskError, Record, read_record, write_record};
+use crate::disk::{DiskError, Record, StoreFiles, read_record, write_record};
 use crate::progress::Monitor;
 use crate::segment::{
     BlockKind, BlockPlace, Damage, ScanEnd, ScannedBlock, SegmentError, SegmentFolder,
@@ -50,18 +51,8 @@ pub(super) struct Opened {
     pub report: Option<RebuildReport>,
 }
 
-/// The folder of the segments.
-fn segments(store: &Path) -> PathBuf {
-    store.join("segments")
-}
-
-fn index(store: &Path) -> PathBuf {
-    store.join("catalogue")
-}
-
-fn mark(store: &Path) -> PathBuf {
-    store.join("clean")
-}
+/// The mark of a clean close.
+const CLEAN: &str = "clean";
 
 fn disk<'a>(
     action: &'static str,
@@ -73,57 +64,43 @@ fn disk<'a>(
     }
 }
 
-/// Opens the index of `store`, or rebuilds it.
+/// Opens the index in the folder `index` of the store with `files`, or
+/// rebuilds it.
 ///
 /// Errors: `CatalogueError`.
 pub(super) fn open_or_rebuild(
-    store: &Path,
+    files: &Arc<dyn StoreFiles>,
+    index: &Path,
     monitor: &dyn Monitor,
 ) -> Result<Opened, CatalogueError> {
-    let folder = segments(store);
-    fs::create_dir_all(&folder).map_err(disk("create", &folder))?;
-    for folder in [Some(store), store.parent()].into_iter().flatten() {
-        fs::File::open(folder)
-            .and_then(|folder| folder.sync_all())
-            .map_err(disk("sync", folder))?;
-    }
-    let marked: Record<CleanMark> = read_record(&mark(store))?;
-    remove_mark(store)?;
-    let opened = SegmentFolder::open(&folder)?;
+    let marked: Record<CleanMark> = read_record(&**files, CLEAN)?;
+    files.remove(CLEAN)?;
+    files.sync_folder("")?;
+    let opened = SegmentFolder::open(files.clone())?;
     let reason = match marked {
-        Record::Absent if !index(store).exists() => "there was no index",
+        Record::Absent if !index.exists() => "there was no index",
         Record::Absent => "the store was not closed cleanly",
         Record::Garbled => "the mark of a clean close is garbled",
-        Record::Value(marked) => match open_clean(store, &opened, &marked) {
+        Record::Value(marked) => match open_clean(index, &opened, &marked) {
             Ok(Some(opened)) => return Ok(opened),
             Ok(None) => "the index is of another time than the segments",
             Err(_) => "the index could not be read",
         },
     };
-    rebuild(store, opened, reason, monitor)
-}
-
-fn remove_mark(store: &Path) -> Result<(), CatalogueError> {
-    match fs::remove_file(mark(store)) {
-        Ok(()) => fs::File::open(store)
-            .and_then(|folder| folder.sync_all())
-            .map_err(disk("sync", store)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(disk("remove", &mark(store))(error)),
-    }
+    rebuild(index, opened, reason, monitor)
 }
 
 /// The index as it was left, if it is the one that the mark speaks of and the
 /// segments end where they did.
 fn open_clean(
-    store: &Path,
+    index: &Path,
     segments: &SegmentFolder,
     marked: &CleanMark,
 ) -> Result<Option<Opened>, CatalogueError> {
-    if !segments.ends_at(marked.end)? || index_digest(store)? != Some(marked.index) {
+    if !segments.ends_at(marked.end)? || index_digest(index)? != Some(marked.index) {
         return Ok(None);
     }
-    let db = Db::open(&index(store))?;
+    let db = Db::open(index)?;
     let head = match db.meta(META_HEAD)? {
         None => None,
         Some(bytes) => {
@@ -149,7 +126,8 @@ fn open_clean(
 ///
 /// Errors: `CatalogueError`.
 pub(super) fn mark_clean(
-    store: &Path,
+    files: &dyn StoreFiles,
+    index: &Path,
     db: Db,
     end: ScanEnd,
     head: Option<&Head>,
@@ -159,23 +137,22 @@ pub(super) fn mark_clean(
     }
     db.flush()?;
     drop(db);
-    if let Some(index) = index_digest(store)? {
-        write_record(&mark(store), &CleanMark { end, index })?;
+    if let Some(index) = index_digest(index)? {
+        write_record(files, CLEAN, &CleanMark { end, index })?;
     }
     Ok(())
 }
 
 /// The digest of the index's files, by name; none if there is no index.
-fn index_digest(store: &Path) -> Result<Option<Digest>, CatalogueError> {
-    let folder = index(store);
+fn index_digest(folder: &Path) -> Result<Option<Digest>, CatalogueError> {
     if !folder.exists() {
         return Ok(None);
     }
     let mut hasher = Domain::Record.hasher();
-    for file in walkdir::WalkDir::new(&folder).sort_by_file_name() {
-        let file = file.map_err(|error| disk("list", &folder)(error.into()))?;
+    for file in walkdir::WalkDir::new(folder).sort_by_file_name() {
+        let file = file.map_err(|error| disk("list", folder)(error.into()))?;
         if file.file_type().is_file() {
-            let name = file.path().strip_prefix(&folder).unwrap_or(file.path());
+            let name = file.path().strip_prefix(folder).unwrap_or(file.path());
             let name = name.as_os_str().as_encoded_bytes();
             let mut content = blake3::Hasher::new();
             fs::File::open(file.path())
@@ -190,19 +167,18 @@ fn index_digest(store: &Path) -> Result<Option<Digest>, CatalogueError> {
 }
 
 fn rebuild(
-    store: &Path,
+    index: &Path,
     segments: SegmentFolder,
     reason: &'static str,
     monitor: &dyn Monitor,
 ) -> Result<Opened, CatalogueError> {
     let started = Instant::now();
-    let folder = index(store);
-    if folder.exists() {
-        fs::remove_dir_all(&folder).map_err(disk("remove", &folder))?;
+    if index.exists() {
+        fs::remove_dir_all(index).map_err(disk("remove", index))?;
     }
     monitor.stage("rebuild the index", None);
     let mut replay = Replay {
-        db: Db::open(&folder)?,
+        db: Db::open(index)?,
         reader: SegmentReader::new(&segments),
         blocks: HashMap::new(),
         head: None,

@@ -9,11 +9,13 @@ mod atomic;
 mod directory;
 mod record;
 mod stat;
+mod store;
 
 pub use atomic::{read_small, replace_file};
 pub use directory::{Directory, Item, ItemKind};
 pub use record::{Record, read_record, write_record};
 pub use stat::{FileStat, RootIdentity};
+pub use store::{StoreFiles, StoreFolder};
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};

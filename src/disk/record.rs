@@ -1,18 +1,18 @@
 //! Small records beside the segments: one value in a file of its own, which
 //! is replaced whole and checked when it is read. SPEC.md section 10.
 
-use std::path::Path;
-
 use hikae_protocol::digest::Domain;
 use hikae_protocol::message::decode;
 use rustix::io::Errno;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{DiskError, read_small, replace_file};
+use super::{DiskError, StoreFiles};
 
 /// Bytes of the digest before the value.
 const DIGEST_BYTES: usize = 32;
+/// Bytes of a record's file, at most.
+const RECORD_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// What a record's file holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,11 +25,14 @@ pub enum Record<T> {
     Garbled,
 }
 
-/// Reads the record at `path`.
+/// Reads the record `name`.
 ///
 /// Errors: `DiskError` if the file is there and can't be read.
-pub fn read_record<T: DeserializeOwned>(path: &Path) -> Result<Record<T>, DiskError> {
-    let Some(bytes) = read_small(path)? else {
+pub fn read_record<T: DeserializeOwned>(
+    files: &dyn StoreFiles,
+    name: &str,
+) -> Result<Record<T>, DiskError> {
+    let Some(bytes) = files.read(name, RECORD_BYTES_MAX)? else {
         return Ok(Record::Absent);
     };
     let value = bytes
@@ -39,29 +42,41 @@ pub fn read_record<T: DeserializeOwned>(path: &Path) -> Result<Record<T>, DiskEr
     Ok(value.map_or(Record::Garbled, Record::Value))
 }
 
-/// Replaces the record at `path`, durably.
+/// Replaces the record `name`, durably.
 ///
 /// Errors: `DiskError`; the old record is then still there.
-pub fn write_record<T: Serialize>(path: &Path, value: &T) -> Result<(), DiskError> {
+pub fn write_record<T: Serialize>(
+    files: &dyn StoreFiles,
+    name: &str,
+    value: &T,
+) -> Result<(), DiskError> {
     let value = postcard::to_stdvec(value)
-        .map_err(|_| DiskError::at("encode a record for", path, Errno::INVAL))?;
+        .map_err(|_| DiskError::at("encode a record for", &files.path(name), Errno::INVAL))?;
     let digest = Domain::Record.digest(&value);
-    replace_file(path, &[digest.as_bytes(), &value[..]].concat())
+    files.replace(name, &[digest.as_bytes(), &value[..]].concat())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::StoreFolder;
 
     /// [S10-6] every flipped bit and every cut of a record is noticed.
     #[test]
     fn a_damaged_record_is_never_believed() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("record");
-        assert_eq!(read_record::<u64>(&path).unwrap(), Record::Absent);
-        write_record(&path, &(7_u64, "seven")).unwrap();
+        let files = StoreFolder::open(folder.path(), &[]).unwrap();
+        let path = files.path("record");
+        assert_eq!(
+            read_record::<u64>(&files, "record").unwrap(),
+            Record::Absent
+        );
+        write_record(&files, "record", &(7_u64, "seven")).unwrap();
         let whole = std::fs::read(&path).unwrap();
-        let read = || read_record::<(u64, String)>(&path).unwrap();
+        let read = || {
+            let files = StoreFolder::open(folder.path(), &[]).unwrap();
+            read_record::<(u64, String)>(&files, "record").unwrap()
+        };
         assert_eq!(read(), Record::Value((7, "seven".into())));
         for bit in 0..whole.len() * 8 {
             let mut bad = whole.clone();

@@ -1,12 +1,14 @@
 //! What the tree shows: a small file of the store that is replaced whole.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use hikae_protocol::snapshot::Cursor;
 use serde::{Deserialize, Serialize};
 
 use super::PublishError;
-use crate::disk::{Directory, DiskError, Record, RootIdentity, read_record, write_record};
+use crate::disk::{
+    Directory, DiskError, Record, RootIdentity, StoreFiles, read_record, write_record,
+};
 
 /// The second durable mark: what the tree shows, synced.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,19 +23,18 @@ pub struct PublishedMark {
     pub(super) identity: RootIdentity,
 }
 
-fn path(store: &Path) -> PathBuf {
-    store.join("published")
-}
+/// The file of the store that is the mark.
+const PUBLISHED: &str = "published";
 
 impl PublishedMark {
     /// Reads the mark of a store, if it has published.
     ///
     /// Errors: `PublishError`.
-    pub fn read(store: &Path) -> Result<Option<PublishedMark>, PublishError> {
-        match read_record(&path(store))? {
+    pub fn read(files: &dyn StoreFiles) -> Result<Option<PublishedMark>, PublishError> {
+        match read_record(files, PUBLISHED)? {
             Record::Absent => Ok(None),
             Record::Value(mark) => Ok(Some(mark)),
-            Record::Garbled => Err(PublishError::Mark(path(store))),
+            Record::Garbled => Err(PublishError::Mark(files.path(PUBLISHED))),
         }
     }
 
@@ -41,12 +42,12 @@ impl PublishedMark {
     ///
     /// Errors: `PublishError::Swapped` if the tree is not the one it is of.
     pub(super) fn load(
-        store: &Path,
+        files: &dyn StoreFiles,
         tree: &Path,
         root: &Directory,
     ) -> Result<PublishedMark, PublishError> {
         let identity = root.identity()?;
-        match PublishedMark::read(store)? {
+        match PublishedMark::read(files)? {
             None => Ok(PublishedMark {
                 commit: 0,
                 cursor: None,
@@ -57,12 +58,12 @@ impl PublishedMark {
             Some(mark) if mark.identity == identity => Ok(mark),
             Some(_) => Err(PublishError::Swapped {
                 tree: tree.to_path_buf(),
-                mark: path(store),
+                mark: files.path(PUBLISHED),
             }),
         }
     }
 
-    pub(super) fn save(&self, store: &Path) -> Result<(), DiskError> {
-        write_record(&path(store), self)
+    pub(super) fn save(&self, files: &dyn StoreFiles) -> Result<(), DiskError> {
+        write_record(files, PUBLISHED, self)
     }
 }

@@ -98,7 +98,6 @@ impl PublishReport {
 /// Errors: `PublishError`; the next call goes on where this one stopped.
 pub fn publish(
     catalogue: &Catalogue,
-    store: &Path,
     tree: &Path,
     monitor: &dyn Monitor,
 ) -> Result<PublishReport, PublishError> {
@@ -115,14 +114,14 @@ pub fn publish(
         )
     })?;
     let root = Directory::open_root(tree)?;
-    let mut mark = PublishedMark::load(store, tree, &root)?;
+    let mut mark = PublishedMark::load(catalogue.files(), tree, &root)?;
     let keys = unpublished(catalogue, mark.commit)?;
     if keys.is_empty() && !mark.working && mark.commit == commit.number {
         return Ok(report);
     }
     let recovering = mark.working;
     mark.working = true;
-    mark.save(store)?;
+    mark.save(catalogue.files())?;
     let staging = Staging::open(&root)?;
     monitor.stage("publish the tree", Some(keys.len() as u64));
     let publication = Publication {
@@ -147,7 +146,7 @@ pub fn publish(
     mark.commit = commit.number;
     mark.cursor = Some(commit.snapshot()?.cursor);
     mark.working = false;
-    mark.save(store)?;
+    mark.save(catalogue.files())?;
     report.leaves = keys.len() as u64;
     report.seconds = started.elapsed().as_secs_f64();
     Ok(report)

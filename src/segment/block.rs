@@ -164,7 +164,10 @@ pub struct Block {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::disk::StoreFolder;
     use crate::segment::SegmentFolder;
     use hikae_protocol::pack::PackBuilder;
 
@@ -177,7 +180,8 @@ mod tests {
         let header = BlockHeader::new(BlockKind::Contents, 7, &pack);
         let [store, other] = [0; 2].map(|_| {
             let folder = tempfile::tempdir().unwrap();
-            *SegmentFolder::open(folder.path()).unwrap().store()
+            let files = StoreFolder::open(folder.path(), &["segments"]).unwrap();
+            *SegmentFolder::open(Arc::new(files)).unwrap().store()
         });
         let place = BlockPlace {
             segment: 3,

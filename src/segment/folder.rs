@@ -1,15 +1,18 @@
 //! A folder of segments: names, headers, and the id of the store that every
 //! segment and every block header is bound to.
 
-use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustix::io::Errno;
 
 use super::SegmentError;
 use super::block::header_check;
-use super::log::disk;
 use super::scan::ScanEnd;
-use crate::disk::replace_file;
+use crate::disk::{DiskError, StoreFiles};
+
+/// The folder of the store that has the segments.
+pub const SEGMENTS: &str = "segments";
 
 /// Bytes of a segment's header.
 pub(super) const SEGMENT_HEADER_BYTES: u64 = 40;
@@ -32,7 +35,7 @@ impl StoreId {
 /// A folder of segments.
 #[derive(Debug, Clone)]
 pub struct SegmentFolder {
-    path: PathBuf,
+    files: Arc<dyn StoreFiles>,
     store: StoreId,
 }
 
@@ -48,18 +51,16 @@ pub(super) enum SegmentHeader {
 }
 
 impl SegmentFolder {
-    /// The folder at `path`. The store's id is read from the first whole
-    /// header; a folder that never had a segment gets one.
+    /// The segments of a store. The store's id is read from the first whole
+    /// header; a store that never had a segment gets one.
     ///
     /// Errors: `SegmentError`.
-    pub fn open(path: &Path) -> Result<SegmentFolder, SegmentError> {
-        let numbers = segment_numbers(path)?;
+    pub fn open(files: Arc<dyn StoreFiles>) -> Result<SegmentFolder, SegmentError> {
+        let numbers = segment_numbers(&*files)?;
         for number in std::iter::once(0).chain(numbers.iter().copied()) {
-            let file = segment_path(path, number);
-            match read_header(&file, number)? {
+            match read_header(&*files, number)? {
                 SegmentHeader::Of(store) => {
-                    let path = path.to_path_buf();
-                    let folder = SegmentFolder { path, store };
+                    let folder = SegmentFolder { files, store };
                     if number > 0 {
                         folder.save_id()?;
                     }
@@ -67,25 +68,22 @@ impl SegmentFolder {
                 }
                 SegmentHeader::Version(version) => {
                     return Err(SegmentError::Version {
-                        path: file,
+                        path: files.path(&segment_name(number)),
                         version,
                     });
                 }
                 SegmentHeader::Damaged => {}
             }
         }
+        let path = files.path(SEGMENTS);
         if !numbers.is_empty() {
-            return Err(SegmentError::Unidentified {
-                path: path.to_path_buf(),
-            });
+            return Err(SegmentError::Unidentified { path });
         }
         let mut id = [0; 16];
-        getrandom::fill(&mut id).map_err(|_| {
-            let error = std::io::Error::from(std::io::ErrorKind::Other);
-            disk("draw random numbers for", path, &error)
-        })?;
+        getrandom::fill(&mut id)
+            .map_err(|_| DiskError::at("draw random numbers for", &path, Errno::IO))?;
         let folder = SegmentFolder {
-            path: path.to_path_buf(),
+            files,
             store: StoreId(id),
         };
         folder.save_id()?;
@@ -93,12 +91,12 @@ impl SegmentFolder {
     }
 
     fn save_id(&self) -> Result<(), SegmentError> {
-        Ok(replace_file(&self.segment(0), &self.header(0))?)
+        Ok(self.files.replace(&segment_name(0), &self.header(0))?)
     }
 
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// The files of the store.
+    pub(super) fn files(&self) -> &dyn StoreFiles {
+        &*self.files
     }
 
     /// The store's id.
@@ -106,16 +104,16 @@ impl SegmentFolder {
         &self.store
     }
 
-    /// The file of a segment.
-    pub(super) fn segment(&self, number: u32) -> PathBuf {
-        segment_path(&self.path, number)
+    /// The file of a segment, for messages.
+    pub(super) fn path(&self, number: u32) -> PathBuf {
+        self.files.path(&segment_name(number))
     }
 
     /// The numbers of the segments, ascending.
     ///
     /// Errors: `SegmentError::Disk`.
     pub(super) fn numbers(&self) -> Result<Vec<u32>, SegmentError> {
-        segment_numbers(&self.path)
+        segment_numbers(&*self.files)
     }
 
     /// Whether the newest segment ends at `end`.
@@ -125,9 +123,8 @@ impl SegmentFolder {
         match self.numbers()?.last() {
             None => Ok(end.segment == 0),
             Some(&newest) => {
-                let path = self.segment(newest);
-                let found = fs::metadata(&path).map_err(|error| disk("look at", &path, &error))?;
-                Ok(newest == end.segment && found.len() == end.offset)
+                let found = self.files.length(&segment_name(newest))?;
+                Ok(newest == end.segment && found == Some(end.offset))
             }
         }
     }
@@ -150,7 +147,7 @@ impl SegmentFolder {
     /// Errors: `SegmentError::Version` of another version, or of another
     /// store's segment; no error for damage, which is said by `false`.
     pub(super) fn check_header(&self, number: u32, bytes: &[u8]) -> Result<bool, SegmentError> {
-        let path = || self.segment(number);
+        let path = || self.path(number);
         match parse_header(number, bytes) {
             SegmentHeader::Of(store) if store == self.store => Ok(true),
             SegmentHeader::Of(_) => Err(SegmentError::Foreign { path: path() }),
@@ -179,30 +176,22 @@ fn parse_header(number: u32, bytes: &[u8]) -> SegmentHeader {
     }
 }
 
-fn read_header(path: &Path, number: u32) -> Result<SegmentHeader, SegmentError> {
-    let mut bytes = [0; SEGMENT_HEADER_BYTES as usize];
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Ok(SegmentHeader::Damaged);
-        }
-        Err(error) => return Err(disk("open", path, &error)),
-    };
-    match file.read_exact_at(&mut bytes, 0) {
-        Ok(()) => Ok(parse_header(number, &bytes)),
-        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
-            Ok(SegmentHeader::Damaged)
-        }
-        Err(error) => Err(disk("read", path, &error)),
+fn read_header(files: &dyn StoreFiles, number: u32) -> Result<SegmentHeader, SegmentError> {
+    let name = segment_name(number);
+    if files.length(&name)?.unwrap_or(0) < SEGMENT_HEADER_BYTES {
+        return Ok(SegmentHeader::Damaged);
     }
+    let mut bytes = [0; SEGMENT_HEADER_BYTES as usize];
+    files.read_at(&name, 0, &mut bytes)?;
+    Ok(parse_header(number, &bytes))
 }
 
 /// The file of a segment; number 0 is a header alone, the first that is
 /// written.
-fn segment_path(folder: &Path, number: u32) -> PathBuf {
+pub(super) fn segment_name(number: u32) -> String {
     match number {
-        0 => folder.join("store.id"),
-        _ => folder.join(format!("{number:08}.seg")),
+        0 => format!("{SEGMENTS}/store.id"),
+        _ => format!("{SEGMENTS}/{number:08}.seg"),
     }
 }
 
@@ -213,13 +202,12 @@ fn segment_number(name: &str) -> Option<u32> {
     number.filter(|&number| number > 0)
 }
 
-fn segment_numbers(folder: &Path) -> Result<Vec<u32>, SegmentError> {
-    let wrong = |error: std::io::Error| disk("list", folder, &error);
-    let mut numbers = Vec::new();
-    for entry in fs::read_dir(folder).map_err(wrong)? {
-        let name = entry.map_err(wrong)?.file_name();
-        numbers.extend(name.to_str().and_then(segment_number));
-    }
+fn segment_numbers(files: &dyn StoreFiles) -> Result<Vec<u32>, SegmentError> {
+    let names = files.list(SEGMENTS)?;
+    let mut numbers: Vec<u32> = names
+        .iter()
+        .filter_map(|name| segment_number(name))
+        .collect();
     numbers.sort_unstable();
     Ok(numbers)
 }

@@ -4,22 +4,17 @@
 //! A segment that has a successor is sealed: synced, then never written
 //! again. After a failed write or sync nothing more is written.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::Write;
-use std::path::Path;
-
 use bytes::BytesMut;
 use hikae_protocol::pack::Pack;
-use rustix::io::Errno;
 
 use super::SegmentError;
 use super::block::{BLOCK_ALIGNMENT, BlockHeader, BlockKind};
-use super::folder::{SEGMENT_HEADER_BYTES, SegmentFolder};
+use super::folder::{SEGMENT_HEADER_BYTES, SEGMENTS, SegmentFolder, segment_name};
 use super::scan::ScanEnd;
-use crate::disk::DiskError;
 
 /// Bytes after which the next segment begins.
 const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
+
 /// Where a block lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BlockPlace {
@@ -33,7 +28,7 @@ pub struct BlockPlace {
 #[derive(Debug)]
 pub struct SegmentLog {
     folder: SegmentFolder,
-    file: Option<File>,
+    /// The newest segment; 0 before the first.
     number: u32,
     end: u64,
     next_id: u64,
@@ -48,28 +43,19 @@ impl SegmentLog {
     ///
     /// Errors: `SegmentError::Disk`.
     pub fn open(folder: &SegmentFolder, end: ScanEnd) -> Result<SegmentLog, SegmentError> {
-        let mut log = SegmentLog {
+        if end.segment > 0 {
+            let name = segment_name(end.segment);
+            folder.files().truncate(&name, end.offset)?;
+            folder.files().sync(&name)?;
+        }
+        Ok(SegmentLog {
             folder: folder.clone(),
-            file: None,
             number: end.segment,
             end: end.offset,
             next_id: end.next_id,
             unsynced: false,
             poisoned: None,
-        };
-        if end.segment > 0 {
-            let path = folder.segment(end.segment);
-            let file = OpenOptions::new()
-                .read(true)
-                .append(true)
-                .open(&path)
-                .map_err(|error| disk("open", &path, &error))?;
-            file.set_len(end.offset)
-                .and_then(|()| file.sync_all())
-                .map_err(|error| disk("truncate", &path, &error))?;
-            log.file = Some(file);
-        }
-        Ok(log)
+        })
     }
 
     /// Where the next block will begin, and its id.
@@ -102,7 +88,7 @@ impl SegmentLog {
         kind: BlockKind,
         pack: &Pack,
     ) -> Result<(u64, BlockPlace), SegmentError> {
-        if self.file.is_none() || self.end >= SEGMENT_BYTES {
+        if self.number == 0 || self.end >= SEGMENT_BYTES {
             self.begin_segment()?;
         }
         let id = self.next_id;
@@ -115,11 +101,8 @@ impl SegmentLog {
         bytes.extend_from_slice(&header.to_bytes(self.folder.store(), place));
         bytes.extend_from_slice(&pack.data);
         bytes.resize(header.span() as usize, 0);
-        let path = self.folder.segment(self.number);
-        if let Some(file) = &mut self.file {
-            file.write_all(&bytes)
-                .map_err(|error| disk("append to", &path, &error))?;
-        }
+        let name = segment_name(self.number);
+        self.folder.files().append(&name, &bytes)?;
         debug_assert_eq!(place.offset % BLOCK_ALIGNMENT, 0);
         self.end += header.span();
         self.next_id += 1;
@@ -130,24 +113,18 @@ impl SegmentLog {
     fn begin_segment(&mut self) -> Result<(), SegmentError> {
         self.sync_file()?;
         let number = self.number + 1;
-        let path = self.folder.segment(number);
+        let name = segment_name(number);
+        let files = self.folder.files();
         // A segment whose header was torn holds nothing; a scan skips it.
-        if fs::metadata(&path).is_ok_and(|found| found.len() <= SEGMENT_HEADER_BYTES) {
-            fs::remove_file(&path).map_err(|error| disk("remove", &path, &error))?;
+        if files
+            .length(&name)?
+            .is_some_and(|found| found <= SEGMENT_HEADER_BYTES)
+        {
+            files.remove(&name)?;
         }
-        let mut file = OpenOptions::new()
-            .create_new(true)
-            .read(true)
-            .append(true)
-            .open(&path)
-            .map_err(|error| disk("create", &path, &error))?;
-        file.write_all(&self.folder.header(number))
-            .and_then(|()| file.sync_all())
-            .map_err(|error| disk("write", &path, &error))?;
-        File::open(self.folder.path())
-            .and_then(|folder| folder.sync_all())
-            .map_err(|error| disk("sync", self.folder.path(), &error))?;
-        self.file = Some(file);
+        files.create(&name, &self.folder.header(number))?;
+        files.sync(&name)?;
+        files.sync_folder(SEGMENTS)?;
         self.number = number;
         self.end = SEGMENT_HEADER_BYTES;
         Ok(())
@@ -169,16 +146,8 @@ impl SegmentLog {
         if !self.unsynced {
             return Ok(());
         }
-        if let Some(file) = &self.file {
-            file.sync_data()
-                .map_err(|error| disk("sync", &self.folder.segment(self.number), &error))?;
-        }
+        self.folder.files().sync(&segment_name(self.number))?;
         self.unsynced = false;
         Ok(())
     }
-}
-
-pub(super) fn disk(action: &'static str, path: &Path, error: &std::io::Error) -> SegmentError {
-    let errno = Errno::from_io_error(error).unwrap_or(Errno::IO);
-    SegmentError::Disk(DiskError::at(action, path, errno))
 }

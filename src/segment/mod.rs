@@ -11,7 +11,7 @@ mod reader;
 mod scan;
 
 pub use block::{BLOCK_HEADER_BYTES, Block, BlockHeader, BlockKind};
-pub use folder::{SegmentFolder, StoreId};
+pub use folder::{SEGMENTS, SegmentFolder, StoreId};
 pub use log::{BlockPlace, SegmentLog};
 pub use reader::SegmentReader;
 pub use scan::{Damage, ScanEnd, ScannedBlock, scan};

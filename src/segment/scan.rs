@@ -5,8 +5,6 @@
 //! it is damage, and is named, while a bad block of the newest segment with
 //! none behind it was never acknowledged, and the log ends before it.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::PathBuf;
 
 use bytes::Bytes;
@@ -17,8 +15,8 @@ use super::SegmentError;
 use super::block::{
     BLOCK_ALIGNMENT, BLOCK_HEADER_BYTES, BLOCK_MAGIC, Block, BlockHeader, BlockKind,
 };
-use super::folder::{SEGMENT_HEADER_BYTES, SegmentFolder, StoreId};
-use super::log::{BlockPlace, disk};
+use super::folder::{SEGMENT_HEADER_BYTES, SegmentFolder, StoreId, segment_name};
+use super::log::BlockPlace;
 
 /// Where the log goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -102,13 +100,10 @@ struct LoadedSegment {
 
 impl LoadedSegment {
     fn load(folder: &SegmentFolder, number: u32) -> Result<LoadedSegment, SegmentError> {
-        let path = folder.segment(number);
-        let mut bytes = Vec::new();
-        File::open(&path)
-            .and_then(|mut file| file.read_to_end(&mut bytes))
-            .map_err(|error| disk("read", &path, &error))?;
+        let bytes = folder.files().read(&segment_name(number), u64::MAX)?;
+        let bytes = bytes.unwrap_or_default();
         Ok(LoadedSegment {
-            path,
+            path: folder.path(number),
             store: *folder.store(),
             number,
             bytes: bytes.into(),
@@ -199,8 +194,10 @@ impl LoadedSegment {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+    use std::sync::Arc;
 
     use super::*;
+    use crate::disk::StoreFolder;
     use crate::segment::SegmentLog;
     use hikae_protocol::pack::PackBuilder;
 
@@ -211,11 +208,12 @@ mod tests {
     }
 
     fn opened(folder: &Path) -> SegmentFolder {
-        SegmentFolder::open(folder).unwrap()
+        let files = StoreFolder::open(folder, &["segments"]).unwrap();
+        SegmentFolder::open(Arc::new(files)).unwrap()
     }
 
     fn segment_one(folder: &Path) -> PathBuf {
-        folder.join("00000001.seg")
+        folder.join("segments/00000001.seg")
     }
 
     type Found = Vec<(u64, BlockKind)>;

@@ -128,7 +128,7 @@ impl Center {
             .map(|index| SqliteIndex::new(&index.url, &index.table, index.overlap))
             .collect();
         let catalogue = Catalogue::open(&config.store, monitor)?;
-        let state = SourceState::load(&config.store)?;
+        let state = SourceState::load(catalogue.files())?;
         let pool = ThreadPoolBuilder::new()
             .num_threads(READERS)
             .thread_name(|at| format!("walk-{at}"))

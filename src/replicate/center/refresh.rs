@@ -94,7 +94,7 @@ pub(super) fn refresh(
     report.left_out_total = left_out.total;
     report.left_out_failures = left_out.failures;
     report.left_out = left_out.named;
-    state.save(&center.config().store)?;
+    state.save(center.catalogue.files())?;
     report.seconds = started.elapsed().as_secs_f64();
     Ok(report)
 }

@@ -3,13 +3,12 @@
 //! older than the catalogue, directories are looked at once more.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
 
 use hikae_protocol::objectpath::LeafKey;
 use serde::{Deserialize, Serialize};
 
 use super::leftout::LeftOutList;
-use crate::disk::{DiskError, Record, RootIdentity, read_record, write_record};
+use crate::disk::{DiskError, Record, RootIdentity, StoreFiles, read_record, write_record};
 use crate::index::Watermark;
 
 /// Kept of one volume.
@@ -41,21 +40,20 @@ pub(super) struct SourceState {
     pub among_volumes: LeftOutList,
 }
 
-fn path(store: &Path) -> PathBuf {
-    store.join("source.state")
-}
+/// The file of the store that is the state.
+const STATE: &str = "source.state";
 
 impl SourceState {
     /// Reads the state; a missing or garbled file is an empty state, which
     /// costs a walk.
     ///
     /// Errors: `DiskError`.
-    pub(super) fn load(store: &Path) -> Result<SourceState, DiskError> {
-        match read_record(&path(store))? {
+    pub(super) fn load(files: &dyn StoreFiles) -> Result<SourceState, DiskError> {
+        match read_record(files, STATE)? {
             Record::Absent => Ok(SourceState::default()),
             Record::Value(state) => Ok(state),
             Record::Garbled => {
-                let path = path(store);
+                let path = files.path(STATE);
                 tracing::warn!(path = %path.display(), "garbled; everything is walked again");
                 Ok(SourceState::default())
             }
@@ -65,7 +63,7 @@ impl SourceState {
     /// Replaces the state.
     ///
     /// Errors: `DiskError`.
-    pub(super) fn save(&self, store: &Path) -> Result<(), DiskError> {
-        write_record(&path(store), self)
+    pub(super) fn save(&self, files: &dyn StoreFiles) -> Result<(), DiskError> {
+        write_record(files, STATE, self)
     }
 }

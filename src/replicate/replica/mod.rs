@@ -136,7 +136,7 @@ impl Replica {
     ///
     /// Errors: `PublishError`.
     pub fn published(&self) -> Result<Option<PublishedMark>, PublishError> {
-        PublishedMark::read(&self.config().store)
+        PublishedMark::read(self.catalogue.files())
     }
 
     /// Contents of the last commit that the source could not hand out: how
@@ -258,11 +258,10 @@ impl Replica {
         let Some(tree) = self.config().tree.clone() else {
             return Ok(None);
         };
-        let store = self.config().store.clone();
         let catalogue = self.catalogue.clone();
         // A thread of the runtime that may block while the others go on; the
         // monitor stays where it is.
-        tokio::task::block_in_place(|| publish(&catalogue, &store, &tree, monitor)).map(Some)
+        tokio::task::block_in_place(|| publish(&catalogue, &tree, monitor)).map(Some)
     }
 
     async fn acknowledge(&self, link: &Link) {
