@@ -6,6 +6,8 @@
 
 mod commit;
 mod db;
+#[cfg(test)]
+mod laboratory;
 mod leaf;
 mod open;
 mod rebuild;

@@ -18,11 +18,15 @@ fn open(store: &Path) -> Catalogue {
 }
 
 /// Commits leaves of one file each, with these contents.
-fn commit(catalogue: &Catalogue, sequence: u64, leaves: &[(&str, &[u8])]) {
+pub(super) fn commit(
+    catalogue: &Catalogue,
+    sequence: u64,
+    leaves: &[(&str, &[u8])],
+) -> Result<(), CatalogueError> {
     let records = leaves.iter().map(|(key, content)| {
         let mut pack = PackBuilder::default();
         pack.push(content);
-        let block = catalogue.append_contents(&pack.finish(3).unwrap()).unwrap();
+        let block = catalogue.append_contents(&pack.finish(3).unwrap())?;
         let mut record = LeafRecord::empty(LeafKey::parse(key.as_bytes()).unwrap());
         let file = FileRecord {
             entry: Entry {
@@ -36,11 +40,11 @@ fn commit(catalogue: &Catalogue, sequence: u64, leaves: &[(&str, &[u8])]) {
             stat: None,
         };
         record.change(&[], vec![file], sequence);
-        record
+        Ok(record)
     });
-    catalogue.stage(records.collect()).unwrap();
-    let staged = catalogue.all_staged().unwrap();
-    let (update, totals) = catalogue.with_leaves(&staged).unwrap();
+    catalogue.stage(records.collect::<Result<_, CatalogueError>>()?)?;
+    let staged = catalogue.all_staged()?;
+    let (update, totals) = catalogue.with_leaves(&staged)?;
     let snapshot = Snapshot {
         cursor: Cursor {
             epoch: Epoch {
@@ -57,7 +61,8 @@ fn commit(catalogue: &Catalogue, sequence: u64, leaves: &[(&str, &[u8])]) {
         previous: None,
     };
     let signed = VerifiedSnapshot::sign(snapshot, &SigningKey::from_bytes(&[1; 32])).unwrap();
-    catalogue.commit(&staged, &update, &signed, 5).unwrap();
+    catalogue.commit(&staged, &update, &signed, 5)?;
+    Ok(())
 }
 
 fn segment(store: &Path) -> PathBuf {
@@ -87,8 +92,8 @@ fn held(catalogue: &Catalogue) -> (u64, Digest, Vec<Vec<u8>>) {
 /// Two commits in a store that was not closed cleanly.
 fn written(store: &Path) -> (u64, Digest, Vec<Vec<u8>>) {
     let catalogue = open(store);
-    commit(&catalogue, 1, &[("F/L/a", b"first"), ("F/L/b", b"second")]);
-    commit(&catalogue, 2, &[("F/L/b", b"third")]);
+    commit(&catalogue, 1, &[("F/L/a", b"first"), ("F/L/b", b"second")]).unwrap();
+    commit(&catalogue, 2, &[("F/L/b", b"third")]).unwrap();
     held(&catalogue)
 }
 
@@ -146,7 +151,7 @@ fn an_index_of_another_time_is_rebuilt() {
     copy(&index, &old);
 
     let catalogue = open(&store);
-    commit(&catalogue, 3, &[("F/L/c", b"fourth")]);
+    commit(&catalogue, 3, &[("F/L/c", b"fourth")]).unwrap();
     let expected = held(&catalogue);
     catalogue.close().unwrap();
     let files = || {

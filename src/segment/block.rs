@@ -127,6 +127,14 @@ impl BlockHeader {
         bounded.then_some(header)
     }
 
+    /// Whether `data` is the coded pack that was written.
+    pub fn is_of(&self, data: &[u8]) -> bool {
+        let same = Domain::Block.digest(data) == self.digest;
+        #[cfg(test)]
+        let same = same || super::sabotage::believes_all();
+        same
+    }
+
     /// Bytes from the block's begin to the next one's.
     pub fn span(&self) -> u64 {
         let bytes = BLOCK_HEADER_BYTES as u64 + u64::from(self.stored_bytes);

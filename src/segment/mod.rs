@@ -76,3 +76,22 @@ pub enum SegmentError {
     #[error("the store stopped writing, open it again; the first failure was: {0}")]
     Poisoned(String),
 }
+
+/// For the crash laboratory, which must notice when a safeguard is missing.
+#[cfg(test)]
+pub(crate) mod sabotage {
+    use std::cell::Cell;
+
+    thread_local! {
+        static BELIEVE_ALL: Cell<bool> = const { Cell::new(false) };
+    }
+
+    /// Takes away the digest check of this thread's scans, or gives it back.
+    pub(crate) fn believe_all(believe: bool) {
+        BELIEVE_ALL.set(believe);
+    }
+
+    pub(super) fn believes_all() -> bool {
+        BELIEVE_ALL.get()
+    }
+}

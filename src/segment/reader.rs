@@ -4,7 +4,6 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use hikae_protocol::digest::Domain;
 use hikae_protocol::pack::{Items, Pack};
 use lru::LruCache;
 
@@ -48,7 +47,7 @@ impl SegmentReader {
             .ok_or_else(|| damaged("header"))?;
         let mut data = vec![0; header.stored_bytes as usize];
         files.read_at(&name, place.offset + BLOCK_HEADER_BYTES as u64, &mut data)?;
-        if Domain::Block.digest(&data) != header.digest {
+        if !header.is_of(&data) {
             return Err(damaged("digest"));
         }
         let pack = Pack::from_parts(header.codec, header.raw_bytes, Bytes::from(data)).map_err(

@@ -8,7 +8,6 @@
 use std::path::PathBuf;
 
 use bytes::Bytes;
-use hikae_protocol::digest::Domain;
 use hikae_protocol::pack::Pack;
 
 use super::SegmentError;
@@ -163,7 +162,7 @@ impl LoadedSegment {
         let padded = start + header.span() as usize;
         let padding = self.bytes.get(end..padded)?;
         let coded = self.bytes.get(data..end)?;
-        if Domain::Block.digest(coded) != header.digest || padding.iter().any(|&byte| byte != 0) {
+        if !header.is_of(coded) || padding.iter().any(|&byte| byte != 0) {
             return None;
         }
         let pack =
