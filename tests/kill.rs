@@ -402,7 +402,13 @@ fn killed_at_any_moment_it_ends_equal() {
             "too few kills came in time: {:?}",
             run.kills
         );
+        let before = Instant::now();
         run.cycle(cycles);
+        eprintln!(
+            "cycle {cycles}: {} kills, {:.1?}",
+            run.hits(),
+            before.elapsed()
+        );
     }
     run.compare();
     report(&run, cycles, begun.elapsed());
