@@ -6,6 +6,8 @@
 
 mod commit;
 mod db;
+#[cfg(test)]
+mod golden;
 mod leaf;
 mod open;
 mod rebuild;

@@ -52,6 +52,18 @@ pub fn write_record<T: Serialize>(path: &Path, value: &T) -> Result<(), DiskErro
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::golden::{assert_golden, golden};
+
+    #[test]
+    fn golden_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("record");
+        let value = (300_u64, "控え".to_string());
+        write_record(&path, &value).unwrap();
+        assert_golden("small_record", &std::fs::read(&path).unwrap());
+        std::fs::write(&path, golden("small_record")).unwrap();
+        assert_eq!(read_record(&path).unwrap(), Record::Value(value));
+    }
 
     /// [S10-6] every flipped bit and every cut of a record is noticed.
     #[test]
