@@ -1110,6 +1110,50 @@ fn two_roots_for_one_commit_are_an_alarm() {
     }
 }
 
+/// [S6-5] no other source is asked instead, though it has something newer; one
+/// that only fails is passed over.
+#[test]
+fn after_an_equivocation_no_other_source_is_asked() {
+    for alarming in [true, false] {
+        let site = copied();
+        one_more(&site, 2);
+        site.center(&["scan"]).ok();
+        let center = site.serve();
+        let before = look(&site.tree());
+        let tale = Tale::new(key_of(&site, "center"));
+        let told = tale.clone();
+        let evil = Evil::new(
+            &tale.key,
+            Arc::new(move |request| match alarming {
+                true => {
+                    let cursor = have(request).unwrap();
+                    let snapshot = Snapshot {
+                        cursor,
+                        ..told.snapshot(Some(cursor))
+                    };
+                    vec![told.offered(told.sign(snapshot))]
+                }
+                false => vec![],
+            }),
+        );
+        change(&site, "backup", |text| {
+            let (above, source) = text.split_once("[source]").unwrap();
+            format!("{above}[[source]]{source}\n[[source]]{source}")
+        });
+        point_at(&site, evil.port);
+        let ran = sync_within(&site, 30);
+        if alarming {
+            let error = ran.failed(1);
+            assert!(error.contains("equivocation"), "{error}");
+            assert_eq!(before, look(&site.tree()));
+        } else {
+            ran.ok();
+            site.assert_equal();
+        }
+        center.end();
+    }
+}
+
 /// [S6-6] what a replica holds is what its last commit recorded: each sync
 /// is a process of its own.
 #[test]
