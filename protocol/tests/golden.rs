@@ -1,5 +1,5 @@
-//! Golden bytes: every message and format of the protocol, as SPEC.md writes
-//! it. The files of `testdata` were made without this program; they are only
+//! Golden bytes: every message and format of the protocol. The files of
+//! `testdata` were made from SPEC.md, not by this program; they are only
 //! compared, never written. A difference is a new format.
 
 #![allow(clippy::unwrap_used, reason = "a test that can not go on fails")]
