@@ -309,6 +309,7 @@ fn a_home_without_configuration_or_key_names_the_file_and_the_way_out() {
     );
 }
 
+/// [S10-1] a key that others may read is refused.
 #[test]
 fn a_key_that_others_can_read_or_that_is_none_is_refused() {
     let home = home_with(center("").as_bytes());

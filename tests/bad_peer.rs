@@ -25,8 +25,8 @@ use hikae_protocol::digest::{Digest, parse_hex};
 use hikae_protocol::frame::{Frame, FrameKind};
 use hikae_protocol::limits::PACK_RAW_BYTES_MAX;
 use hikae_protocol::message::{
-    ContentForm, Contents, Delta, DeltaEntry, DeltaState, Fetch, LeafDelta, LeafProof, LeafWant,
-    Pull, Range, Refused, RefusedCode,
+    Acknowledge, ContentForm, Contents, Delta, DeltaEntry, DeltaState, Fetch, LeafDelta, LeafProof,
+    LeafWant, Pull, Range, Refused, RefusedCode,
 };
 use hikae_protocol::objectpath::{LeafKey, ObjectPath};
 use hikae_protocol::pack::PackBuilder;
@@ -113,6 +113,7 @@ fn other_id() -> String {
     NodeId(SigningKey::from_bytes(&[9; 32]).verifying_key().to_bytes()).to_string()
 }
 
+/// [S8-2] the source admits keys of its peers alone.
 #[test]
 fn a_backup_that_the_center_does_not_know_is_refused_and_told_where_to_look() {
     refused(&["loopback", "[[peer]]"], "center", |site, text| {
@@ -120,6 +121,7 @@ fn a_backup_that_the_center_does_not_know_is_refused_and_told_where_to_look() {
     });
 }
 
+/// [S8-2] the replica admits the key of its source alone.
 #[test]
 fn a_center_whose_key_is_not_the_pinned_one_is_refused() {
     refused(
@@ -129,6 +131,7 @@ fn a_center_whose_key_is_not_the_pinned_one_is_refused() {
     );
 }
 
+/// [S6-2] a replica believes the signer that it was told to trust.
 #[test]
 fn a_source_whose_signer_is_not_the_trusted_one_is_refused() {
     refused(&["is signed by", &other_id()], "backup", |_, text| {
@@ -235,6 +238,8 @@ fn garbage_on_the_center_s_port_keeps_no_honest_sync_back() {
 
 // --------------------------------------------------- a client of nonsense
 
+/// [S4-3] kinds that only a source sends are refused there; [S7-1] an
+/// `Acknowledge` changes nothing.
 #[test]
 fn nonsense_from_a_known_client_is_refused_and_the_center_goes_on() {
     let site = copied();
@@ -355,6 +360,21 @@ fn nonsense_from_a_known_client_is_refused_and_the_center_goes_on() {
     ] {
         assert!(client.say(cut).is_empty(), "half a frame was answered");
     }
+    // What a peer says of itself is shown; that it is far beyond, too.
+    let beyond = Some(Cursor {
+        sequence: u64::MAX,
+        ..to
+    });
+    let told = Acknowledge {
+        durable: beyond,
+        published: beyond,
+        lacking: u64::MAX,
+    };
+    let told = written(&message(FrameKind::Acknowledge, &told));
+    assert!(
+        client.say(&told).is_empty(),
+        "an end without a frame is due"
+    );
     // Streams that never say what they want, next to an honest sync. (32 are
     // allowed; the right to open one again comes in batches.)
     let open = client.begin(&[0x02, 0, 0, 15, 0, 1, 2, 3], 24);
@@ -448,6 +468,7 @@ fn the_tale_is_taken_where_it_does_not_lie() {
     }
 }
 
+/// [S8-1] a frame of any other kind than is due is refused.
 #[test]
 fn lies_in_frames_are_refused_and_named() {
     tell(&[
@@ -564,6 +585,7 @@ fn signed_bytes(key: &SigningKey, body: Vec<u8>) -> SignedSnapshot {
 #[derive(Serialize)]
 struct RawProof(Vec<u8>, Option<Digest>, u64, u64);
 
+/// [S8-5] without a proof that adds up nothing is fetched, stored or shown.
 #[test]
 fn lies_in_proofs_are_refused_and_named() {
     tell(&[
@@ -775,6 +797,9 @@ fn entry_at(tale: &Tale, request: &Frame, path: &[u8]) -> Option<Vec<Say>> {
     })
 }
 
+/// [S7-6] other leaves than were asked for, [S7-7] entries out of order,
+/// [S8-6] manifests and [S8-7] contents that are not the proven ones: none of
+/// it is taken.
 #[test]
 fn lies_in_bundles_are_refused_and_named() {
     tell(&[
@@ -931,6 +956,7 @@ fn lies_in_bundles_are_refused_and_named() {
     ]);
 }
 
+/// [S8-7] contents that came by themselves are checked, too.
 #[test]
 fn lies_in_contents_are_refused_and_named() {
     tell(&[
@@ -1060,6 +1086,7 @@ fn offered(offer: fn(&Tale, Cursor) -> Snapshot) -> (Site, Ran, bool) {
     (site, ran, unchanged)
 }
 
+/// [S6-5] at an equivocation nothing is taken, and somebody is told.
 #[test]
 fn two_roots_for_one_commit_are_an_alarm() {
     for other_life in [false, true] {
@@ -1083,6 +1110,52 @@ fn two_roots_for_one_commit_are_an_alarm() {
     }
 }
 
+/// [S6-5] no other source is asked instead, though it has something newer; one
+/// that only fails is passed over.
+#[test]
+fn after_an_equivocation_no_other_source_is_asked() {
+    for alarming in [true, false] {
+        let site = copied();
+        one_more(&site, 2);
+        site.center(&["scan"]).ok();
+        let center = site.serve();
+        let before = look(&site.tree());
+        let tale = Tale::new(key_of(&site, "center"));
+        let told = tale.clone();
+        let evil = Evil::new(
+            &tale.key,
+            Arc::new(move |request| match alarming {
+                true => {
+                    let cursor = have(request).unwrap();
+                    let snapshot = Snapshot {
+                        cursor,
+                        ..told.snapshot(Some(cursor))
+                    };
+                    vec![told.offered(told.sign(snapshot))]
+                }
+                false => vec![],
+            }),
+        );
+        change(&site, "backup", |text| {
+            let (above, source) = text.split_once("[source]").unwrap();
+            format!("{above}[[source]]{source}\n[[source]]{source}")
+        });
+        point_at(&site, evil.port);
+        let ran = sync_within(&site, 30);
+        if alarming {
+            let error = ran.failed(1);
+            assert!(error.contains("equivocation"), "{error}");
+            assert_eq!(before, look(&site.tree()));
+        } else {
+            ran.ok();
+            site.assert_equal();
+        }
+        center.end();
+    }
+}
+
+/// [S6-6] what a replica holds is what its last commit recorded: each sync
+/// is a process of its own.
 #[test]
 fn an_older_snapshot_is_stale_and_not_taken() {
     for other_life in [false, true] {
@@ -1111,6 +1184,7 @@ fn an_older_snapshot_is_stale_and_not_taken() {
 
 /// The counts are signed beside the root: they have to be the leaves' own,
 /// or the next commit computes from wrong ones.
+/// [S8-9] nothing of such a snapshot is committed.
 #[test]
 fn counts_that_are_not_those_of_the_leaves_are_refused() {
     let lies: [fn(&Tale, Cursor) -> Snapshot; 4] = [
@@ -1262,6 +1336,7 @@ fn a_silence_is_given_up_wherever_it_begins() {
 
 /// STYLE 22: text from peers is escaped: what a peer says must not steer the
 /// operator's terminal.
+/// [S7-12] a refusal is escaped before it is shown.
 #[test]
 fn the_words_of_a_peer_are_shown_escaped() {
     let site = copied();

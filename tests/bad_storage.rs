@@ -341,6 +341,7 @@ fn a_read_error_in_a_folder_is_named_and_it_stays_copied() {
 }
 
 /// A file that was in the first scan and can't be read when it is asked for.
+/// [S8-10] it is named, and asked for again.
 #[test]
 fn a_file_that_becomes_unreadable_before_the_first_sync_is_named_and_nothing_is_shown_half() {
     if modes_do_not_count("a_file_that_becomes_unreadable") {
@@ -541,6 +542,7 @@ fn names() -> Vec<Vec<u8>> {
     ]
 }
 
+/// [S3-3] paths are bytes, and stay what they are.
 #[test]
 fn names_that_are_no_text_arrive_byte_for_byte() {
     let site = written();
@@ -594,6 +596,7 @@ fn facilities_and_labels_that_are_no_text_arrive_byte_for_byte() {
     converges(&site);
 }
 
+/// [S3-6] regular files alone are entries.
 #[test]
 fn special_files_are_named_and_never_followed_and_hard_links_are_files() {
     let site = written();
@@ -970,6 +973,7 @@ fn while_moving<T>(each: impl Fn(u64) + Sync, work: impl FnOnce() -> T) -> T {
     })
 }
 
+/// [S8-10] what the source can't hand out holds nothing else back.
 #[test]
 fn a_file_that_is_rewritten_all_the_time_keeps_nothing_else_back() {
     let site = copied();

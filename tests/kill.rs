@@ -386,6 +386,8 @@ fn ended_by_itself(process: &mut Process) -> bool {
     false
 }
 
+/// [S11-4] [S11-6] a publication that was cut off is taken up again, whatever
+/// was shown by then.
 #[test]
 fn killed_at_any_moment_it_ends_equal() {
     let kills = number("HIKAE_KILL_CYCLES", 20);

@@ -331,6 +331,8 @@ fn polled(site: &Site, make: impl FnOnce(&mut dyn FnMut(u64) -> Focus, &Mutex<Ar
     assert!(readers[0].contents.len() > all / 2, "of {all} contents");
 }
 
+/// [S11-2] no half file is seen under its name, [S11-3] no temporary one
+/// outside of its folder, and [S11-5] no record valid twice.
 #[test]
 fn readers_never_see_a_record_twice_or_half_while_days_are_synced() {
     let site = Site::generated(2, 300, 3_000);

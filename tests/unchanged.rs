@@ -6,9 +6,10 @@
 
 mod harness;
 
+use std::fs;
 use std::time::Duration;
 
-use harness::{Site, Watch};
+use harness::{Site, Watch, record};
 use serde_json::Value;
 
 /// Files that changed within this time before they were read are looked at
@@ -92,6 +93,39 @@ fn nobody_opens_a_folder_of_records() {
     let files = opened.items.iter().filter(|item| !item.is_dir());
     assert_eq!(files.count(), 0, "nothing changed: no file is read");
     println!("{} folders watched", watch.len());
+}
+
+/// [S6-4] a snapshot is signed for another tree than the last alone, and has
+/// the next sequence.
+#[test]
+fn a_snapshot_is_signed_for_another_tree_alone() {
+    let site = Site::empty();
+    site.configure(false);
+    let path = format!("0410000001/STD01/{}", record("1000001", 1));
+    site.put(&path, b"one");
+    let file = site.volumes().join(&path);
+    let written = fs::metadata(&file).unwrap().modified().unwrap();
+    let put = |content: &[u8]| {
+        fs::write(&file, content).unwrap();
+        let file = fs::File::options().write(true).open(&file).unwrap();
+        file.set_modified(written).unwrap();
+    };
+    let scan = || {
+        let report = site.center(&["scan"]).ok();
+        (number(&report["sequence"]), report["root"].clone())
+    };
+    let (first, root) = scan();
+    assert_eq!(scan(), (first, root.clone()));
+    // Another change time and inode, and the same tree.
+    fs::remove_file(&file).unwrap();
+    put(b"one");
+    assert_eq!(scan(), (first, root.clone()));
+    put(b"two");
+    let (second, other) = scan();
+    assert_eq!(second, first + 1);
+    assert_ne!(other, root);
+    put(b"one");
+    assert_eq!(scan(), (first + 2, root));
 }
 
 #[test]

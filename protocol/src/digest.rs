@@ -125,16 +125,40 @@ impl FromStr for Digest {
 mod tests {
     use super::*;
 
+    const ALL: [Domain; 7] = [
+        Domain::Manifest,
+        Domain::Node,
+        Domain::Boundary,
+        Domain::Snapshot,
+        Domain::Block,
+        Domain::Header,
+        Domain::Record,
+    ];
+
+    /// [S5-1] [S5-2] the worked digests of SPEC.md section 5.1.
+    #[test]
+    fn the_digests_of_abc() {
+        let content = "6437b3ac38465133ffb63b75273a8db548c558465d79db03fd359c6cd5bd9d85";
+        assert_eq!(Digest::of_content(b"abc").to_string(), content);
+        let none = "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262";
+        assert_eq!(Digest::of_content(b"").to_string(), none);
+        assert_eq!(
+            ALL.map(|domain| domain.digest(b"abc").to_string()),
+            [
+                "b12c613da82fbc1f3795206b28271f5d83052078f7400202630e0f89f1a4859f",
+                "9777bcbf5bafc3aafc24bb780ffad1ae415f90281bb410ed4d5665a7b48aadb6",
+                "754ff5c32afe1d72e69ea8e231a31f71ff119d25916313b9b53dfbb41a598f01",
+                "2c63da70ca6b6edb595096e1225d5a71aab7fdb51d096be406bc5334423be9d4",
+                "d72d4282c5bbdadeb0ef85edd3b2200e74dc34e5753fb48abc575049543e193c",
+                "81a095915a40b58405aeb2dc7676f5b2f7ebd0b0d4be87de6573b3c596d8617b",
+                "2fbc04f36af6bf716a7d20be66660671eb62ab34f83364e61ac7e33cc3fd9919",
+            ]
+        );
+    }
+
     #[test]
     fn domains_differ() {
-        let all = [
-            Domain::Manifest,
-            Domain::Node,
-            Domain::Boundary,
-            Domain::Snapshot,
-            Domain::Block,
-            Domain::Header,
-        ];
+        let all = ALL;
         let mut digests: Vec<Digest> = all.iter().map(|domain| domain.digest(b"x")).collect();
         digests.push(Digest::of_content(b"x"));
         digests.sort();

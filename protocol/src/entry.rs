@@ -63,6 +63,7 @@ mod tests {
         }
     }
 
+    /// [S5-7] a manifest without entries has no digest.
     #[test]
     fn every_field_counts() {
         let base = entry("a");

@@ -238,7 +238,26 @@ mod tests {
         Ok(pull.is_ended())
     }
 
-    /// [S8-1] frames come in one order: offer, proofs in canonical order, end.
+    /// [S7-4] a frame of a proof has 1 to 16,384 leaves.
+    #[test]
+    fn a_frame_of_a_proof_is_bounded_and_never_empty() {
+        let key = SigningKey::from_bytes(&[1; 32]);
+        let names: Vec<String> = (0..=PROOF_LEAVES_MAX)
+            .map(|at| format!("F/L/{at:06}"))
+            .collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let most = &names[..PROOF_LEAVES_MAX];
+        let run = |leaves: &[&str]| {
+            let frames = [offer(&key, 1), proof(leaves), end(leaves.len() as u64)];
+            run(&frames, &key)
+        };
+        assert!(run(most).unwrap());
+        assert!(run(&names).is_err());
+        assert!(run(&[]).is_err());
+    }
+
+    /// [S8-1] [S7-4] frames come in one order: offer, proofs in canonical
+    /// order, end; the end has their number.
     #[test]
     fn order_is_kept() {
         let key = SigningKey::from_bytes(&[1; 32]);

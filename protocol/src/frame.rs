@@ -252,7 +252,8 @@ mod tests {
     use super::*;
     use crate::pack::PackBuilder;
 
-    /// [S4-2] a length over the bound of its kind is refused on the header.
+    /// [S4-2] a length over the bound of its kind is refused on the header,
+    /// [S4-3] and so is a kind that is not listed.
     #[test]
     fn long_frames_are_refused_on_the_header() {
         for (kind, byte) in KINDS {
@@ -266,10 +267,14 @@ mod tests {
                 })
             );
         }
-        assert_eq!(
-            FrameHeader::parse([0xee, 0, 0, 0, 0]),
-            Err(FrameError::Kind(0xee))
-        );
+        for byte in 0..=0xff {
+            if KINDS.iter().all(|(_, kind)| *kind != byte) {
+                assert_eq!(
+                    FrameHeader::parse([byte, 0, 0, 0, 0]),
+                    Err(FrameError::Kind(byte))
+                );
+            }
+        }
     }
 
     #[test]

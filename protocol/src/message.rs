@@ -259,6 +259,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::frame::FrameKind;
 
     proptest! {
         /// [S4-4] decoding hostile bytes gives an error, never a panic.
@@ -274,6 +275,52 @@ mod tests {
         }
     }
 
+    /// [S1-2] what is no value of its type is refused, and so is every end
+    /// before the last field.
+    #[test]
+    fn what_is_no_value_is_refused() {
+        for pull in [&[2, 0][..], &[0, 2], &[0], &[]] {
+            assert!(decode::<Pull>(pull).is_err(), "{pull:02x?}");
+        }
+        let nines = |last: u8| [&[0xff; 9][..], &[last]].concat();
+        assert!(decode::<ProofEnd>(&nines(1)).is_ok());
+        assert!(decode::<ProofEnd>(&nines(2)).is_err());
+        assert!(decode::<ProofEnd>(&[0xff; 11]).is_err());
+        for form in [&[4][..], &[1], &[1, 0xff, 0xff, 0xff, 0xff, 0x10], &[]] {
+            assert!(decode::<ContentForm>(form).is_err(), "{form:02x?}");
+        }
+        let most = decode::<ContentForm>(&[1, 0xff, 0xff, 0xff, 0xff, 0x0f]);
+        assert_eq!(most, Ok(ContentForm::Inline(u32::MAX)));
+        assert!(decode::<RefusedCode>(&[4]).is_err());
+        assert!(decode::<Refused>(&[0, 2, b'a', 0xff]).is_err());
+        let want = LeafWant {
+            key: LeafKey::parse(b"F/L").unwrap(),
+            base: Some(300),
+            after: Some(ObjectPath::parse(b"a").unwrap()),
+            inline: true,
+        };
+        let whole = postcard::to_stdvec(&want).unwrap();
+        assert_eq!(decode::<LeafWant>(&whole), Ok(want));
+        for cut in 0..whole.len() {
+            assert!(decode::<LeafWant>(&whole[..cut]).is_err(), "cut at {cut}");
+        }
+    }
+
+    /// [S7-12] a refusal's text is cut to its bound, and escaped.
+    #[test]
+    fn a_refusal_is_cut_and_escaped() {
+        let received = |text: String| {
+            let code = RefusedCode::Moved;
+            let frame = Frame::message(FrameKind::Refused, &Refused { code, text }).unwrap();
+            Refused::received(&frame).unwrap().text
+        };
+        assert_eq!(received("x".repeat(3000)), "x".repeat(1024));
+        assert_eq!(received("\x1b[2J控\n".into()), "\\u{1b}[2J控\\n");
+        // Cut inside of a letter.
+        assert!(received("控".repeat(400)).ends_with("控\\xe6"));
+    }
+
+    /// [S1-3] a message fills its bytes.
     #[test]
     fn trailing_bytes_are_refused() {
         let mut bytes = postcard::to_stdvec(&ProofEnd { leaves: 3 }).unwrap();

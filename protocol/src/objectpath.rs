@@ -264,6 +264,7 @@ mod tests {
 
     use super::*;
 
+    /// [S3-4] the leaf of a file is its first min(3, n-1) components.
     #[test]
     fn leaf_of_a_file_is_at_most_three_components() {
         for (path, leaf, object) in [
@@ -281,7 +282,8 @@ mod tests {
         }
     }
 
-    /// [S3-1] a component is 1 to 255 bytes, no NUL, no separator, no dots.
+    /// [S3-1] a component is 1 to 255 bytes, no NUL, no separator, no dots;
+    /// [S3-2] a leaf key has 2 to 5 of them.
     #[test]
     fn hostile_paths_are_refused() {
         for bad in [
@@ -299,9 +301,18 @@ mod tests {
         }
         assert!(ObjectPath::parse(&[b'x'; 256]).is_err());
         assert!(ObjectPath::parse(&[b'x'; 255]).is_ok());
-        assert!(ObjectPath::parse("a/".repeat(70).trim_end_matches('/').as_bytes()).is_err());
+        let deep = |depth: usize| ObjectPath::parse(vec!["a"; depth].join("/").as_bytes());
+        assert!(deep(64).is_ok() && deep(65).is_err());
+        let long = |bytes: usize| {
+            let mut path = "x".repeat(254) + "/";
+            path = path.repeat(17);
+            ObjectPath::parse(&path.as_bytes()[..bytes])
+        };
+        assert!(long(4096).is_ok() && long(4097).is_err());
         assert!(ObjectPath::parse(b"\xff\xfe/..a/...").is_ok());
         assert!(LeafKey::parse(b"F").is_err());
+        assert!(LeafKey::parse(b"F/L").is_ok());
+        assert!(LeafKey::parse(b"F/L/a/b/c").is_ok());
         assert!(LeafKey::parse(b"F/L/a/b/c/d").is_err());
     }
 

@@ -310,6 +310,53 @@ mod tests {
         );
     }
 
+    /// [S4-6] count, lengths and items fill the body exactly, and the count
+    /// has a bound.
+    #[test]
+    fn a_body_whose_lengths_do_not_add_up_is_refused() {
+        let unpack = |body: &[u8]| {
+            let body = Bytes::copy_from_slice(body);
+            let pack = Pack::from_parts(0, body.len() as u32, body).unwrap();
+            pack.unpack().map(|items| items.len())
+        };
+        let whole = b"\x02\0\0\0\x03\0\0\0\0\0\0\0abc";
+        assert_eq!(unpack(whole), Ok(2));
+        for cut in 0..whole.len() {
+            assert_eq!(unpack(&whole[..cut]), Err(PackError::Shape), "cut at {cut}");
+        }
+        assert_eq!(unpack(&[whole, &b"d"[..]].concat()), Err(PackError::Shape));
+        for at in 0..8 {
+            let mut bad = *whole;
+            bad[at] ^= 1;
+            assert_eq!(unpack(&bad), Err(PackError::Shape), "byte {at}");
+        }
+        let most = PACK_ITEMS_MAX as u32;
+        let mut many = vec![0; 4 + 4 * (PACK_ITEMS_MAX - 1)];
+        many[..4].copy_from_slice(&(most - 1).to_le_bytes());
+        assert_eq!(unpack(&many), Ok(PACK_ITEMS_MAX - 1));
+        // A count over the bound does not even fit into a pack's bytes.
+        many[..4].copy_from_slice(&(most + 1).to_le_bytes());
+        assert_eq!(unpack(&many), Err(PackError::Shape));
+    }
+
+    /// [S4-7] what does not become smaller is stored as it is, and coded bytes
+    /// over the declared size are refused.
+    #[test]
+    fn a_coded_body_is_never_longer_than_the_body() {
+        let noise = blake3::hash(b"noise").as_bytes().to_vec();
+        let packed = pack(&[noise]);
+        assert_eq!(packed.codec, Codec::Stored);
+        assert_eq!(packed.data.len(), packed.raw_bytes as usize);
+        let packed = pack(&[vec![7; 1000]]);
+        assert_eq!(packed.codec, Codec::Zstd);
+        assert!(packed.data.len() < packed.raw_bytes as usize);
+        for codec in 0..2 {
+            let data = Bytes::from(vec![0; 11]);
+            let refused = Pack::from_parts(codec, 10, data).unwrap_err();
+            assert_eq!(refused, PackError::Shape);
+        }
+    }
+
     proptest! {
         #[test]
         fn round_trip(items in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 0..40)) {

@@ -215,6 +215,40 @@ mod tests {
             .collect()
     }
 
+    /// [S5-3] the worked lists of SPEC.md section 5.2.
+    #[test]
+    fn the_worked_lists() {
+        let list = |names: &mut dyn Iterator<Item = String>| {
+            let mut list = ListDigest::new(Domain::Manifest);
+            for name in names {
+                let mut item = name_length(name.as_bytes()).to_vec();
+                item.extend_from_slice(name.as_bytes());
+                item.extend_from_slice(&3_u64.to_le_bytes());
+                item.extend_from_slice(&0_i64.to_le_bytes());
+                item.extend_from_slice(Digest::of_content(b"abc").as_bytes());
+                list.push(name.as_bytes(), &item);
+            }
+            list.finish().to_string()
+        };
+        let short = |names: &[&str]| list(&mut names.iter().map(ToString::to_string));
+        assert_eq!(
+            short(&["cu", "cv", "cw"]),
+            "f9a140c7e5a78065d3e12e2890bd1d76f440cacab1f28258811841caf890b569"
+        );
+        assert_eq!(
+            short(&["cu", "cv"]),
+            "24718a1e430e695714a0184d2e9ec8125b7deaf898ad8826574446a87e927e46"
+        );
+        assert_eq!(
+            list(&mut (0..2000).map(|at| format!("n{at:04}"))),
+            "6b0d08ff08382eb1423b97090b75fe06793a7f6ad66b930ca26782fc831c65c6"
+        );
+        assert_eq!(
+            list(&mut (0..1000).map(|at| format!("n{at:04}/{}", "x".repeat(200)))),
+            "0e8c8eb7cd223d73b323d803754267be371c53bd1dab54af24fa7baf35a207fb"
+        );
+    }
+
     #[test]
     fn agrees_with_the_oracle_at_many_lengths() {
         for count in [0, 1, 2, 3, 100, 255, 256, 257, 1000, 5000, 70_000] {

@@ -135,6 +135,22 @@ pub fn oracle_root(leaves: &std::collections::BTreeMap<LeafKey, Digest>) -> Dige
 mod tests {
     use super::*;
 
+    /// [S5-5] the worked tree of SPEC.md section 5.4.
+    #[test]
+    fn the_worked_tree() {
+        let leaf = "513faf7bb9497a717c0bed31e62db8adfd74991bff3c1b2188cc8fae8ba99342";
+        let key = LeafKey::parse(b"F/L/000/001/0000001").unwrap();
+        let tree = std::collections::BTreeMap::from([(key, leaf.parse().unwrap())]);
+        assert_eq!(
+            oracle_root(&tree).to_string(),
+            "cca6dad943222f0edb9e28e58d984514e1bcec73c8d7a6c218a6b8219594c312"
+        );
+        assert_eq!(
+            root_digest(None).to_string(),
+            "4e5f16169af10276e0a603998343b1619e773219d7034d8ae90e9328211da05e"
+        );
+    }
+
     #[test]
     fn parents_of_a_leaf() {
         let mut path = &b"F/L/a/b/c"[..];

@@ -309,6 +309,36 @@ mod tests {
         ObjectPath::parse(text.as_bytes()).unwrap()
     }
 
+    /// [S5-8] the digest covers the live entries, and nothing else of a record.
+    #[test]
+    fn the_digest_is_that_of_the_live_entries() {
+        let mut leaf = LeafRecord::empty(LeafKey::parse(b"F/L").unwrap());
+        assert_eq!(leaf.digest(), None);
+        leaf.change(&[], vec![file("x", "one", 1), file("y", "two", 1)], 1);
+        let digest = leaf.digest();
+        let mut other = LeafRecord::empty(LeafKey::parse(b"F/M/a").unwrap());
+        other.change(&[], vec![file("z", "three", 4)], 4);
+        other.change(
+            &[path("z")],
+            vec![file("x", "one", 5), file("y", "two", 6)],
+            6,
+        );
+        let stat = StatRecord {
+            ctime_ns: 1,
+            inode: 2,
+            settled: true,
+        };
+        for at in &mut other.files {
+            (at.content, at.stat) = (ContentPlace::Lacking, Some(stat));
+        }
+        (other.commit, other.forgotten) = (9, 3);
+        other.standins = vec![file("x", "before", 2)];
+        assert!(!other.tombstones.is_empty());
+        assert_eq!(other.digest(), digest);
+        other.files[0].entry.mtime_ns += 1;
+        assert_ne!(other.digest(), digest);
+    }
+
     #[test]
     fn a_rename_is_a_reference_and_a_tombstone() {
         let mut leaf = LeafRecord::empty(LeafKey::parse(b"F/L/a/b/c").unwrap());

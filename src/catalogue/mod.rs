@@ -7,6 +7,8 @@
 mod commit;
 mod db;
 #[cfg(test)]
+mod golden;
+#[cfg(test)]
 mod laboratory;
 mod leaf;
 mod open;

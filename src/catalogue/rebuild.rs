@@ -74,9 +74,9 @@ pub(super) fn open_or_rebuild(
     monitor: &dyn Monitor,
 ) -> Result<Opened, CatalogueError> {
     let marked: Record<CleanMark> = read_record(&**files, CLEAN)?;
+    let opened = SegmentFolder::open(files.clone())?;
     files.remove(CLEAN)?;
     files.sync_folder("")?;
-    let opened = SegmentFolder::open(files.clone())?;
     let reason = match marked {
         Record::Absent if !index.exists() => "there was no index",
         Record::Absent => "the store was not closed cleanly",

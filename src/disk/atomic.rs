@@ -60,6 +60,26 @@ pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
 mod tests {
     use super::*;
 
+    /// [S10-2] the old file stays as it is, whole, until the new one has its
+    /// name; and nothing else is left.
+    #[test]
+    fn a_file_is_replaced_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        replace_file(&path, b"the old bytes").unwrap();
+        let mut old = fs::File::open(&path).unwrap();
+        replace_file(&path, b"new").unwrap();
+        let mut bytes = Vec::new();
+        old.read_to_end(&mut bytes).unwrap();
+        assert_eq!(bytes, b"the old bytes", "it was written over");
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        // A folder with something in it can't be replaced.
+        let full = folder.path().join("full");
+        fs::create_dir_all(full.join("below")).unwrap();
+        assert!(replace_file(&full, b"x").is_err());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
     #[test]
     fn an_error_keeps_what_the_system_said() {
         let folder = tempfile::tempdir().unwrap();

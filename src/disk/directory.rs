@@ -268,6 +268,7 @@ mod tests {
 
     use super::*;
 
+    /// [S11-1] nothing is reached but beneath the root, and through no link.
     #[test]
     fn nothing_leads_out_of_a_root() {
         let outside = tempfile::tempdir().unwrap();

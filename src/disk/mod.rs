@@ -7,6 +7,8 @@
 
 mod atomic;
 mod directory;
+#[cfg(test)]
+pub(crate) mod golden;
 mod record;
 mod stat;
 mod store;

@@ -60,6 +60,22 @@ pub fn write_record<T: Serialize>(
 mod tests {
     use super::*;
     use crate::disk::StoreFolder;
+    use crate::disk::golden::{assert_golden, golden};
+
+    #[test]
+    fn golden_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = StoreFolder::open(folder.path(), &[]).unwrap();
+        let value = (300_u64, "控え".to_string());
+        write_record(&files, "record", &value).unwrap();
+        assert_golden(
+            "small_record",
+            &std::fs::read(files.path("record")).unwrap(),
+        );
+        let other = StoreFolder::open(folder.path(), &[]).unwrap();
+        std::fs::write(other.path("record"), golden("small_record")).unwrap();
+        assert_eq!(read_record(&other, "record").unwrap(), Record::Value(value));
+    }
 
     /// [S10-6] every flipped bit and every cut of a record is noticed.
     #[test]

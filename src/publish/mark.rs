@@ -67,3 +67,37 @@ impl PublishedMark {
         write_record(files, PUBLISHED, self)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::StoreFolder;
+
+    /// [S10-5] a mark is of one directory: another one in its place is an
+    /// error that names both.
+    #[test]
+    fn another_directory_in_the_tree_s_place_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, tree) = (folder.path().join("store"), folder.path().join("tree"));
+        std::fs::create_dir(&tree).unwrap();
+        let store = StoreFolder::open(&store, &[]).unwrap();
+        let load = || {
+            let root = Directory::open_root(&tree)?;
+            PublishedMark::load(&store, &tree, &root)
+        };
+        let mark = load().unwrap();
+        assert!(!mark.working, "an empty tree is known");
+        mark.save(&store).unwrap();
+        assert_eq!(load().unwrap(), mark);
+        // The old one stays, or its inode would be used again.
+        std::fs::rename(&tree, folder.path().join("away")).unwrap();
+        std::fs::create_dir(&tree).unwrap();
+        let error = load().unwrap_err();
+        assert!(matches!(error, PublishError::Swapped { .. }), "{error}");
+        store.remove(PUBLISHED).unwrap();
+        std::fs::write(tree.join("file"), "x").unwrap();
+        assert!(load().unwrap().working, "what lies there is not known");
+        store.create(PUBLISHED, b"garbled").unwrap();
+        assert!(matches!(load(), Err(PublishError::Mark(_))));
+    }
+}

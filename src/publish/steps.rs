@@ -170,6 +170,7 @@ mod tests {
         }
     }
 
+    /// [S11-5] the steps of a record, in their order.
     #[test]
     fn an_update_renames_before_it_places() {
         let old = [entry(1, 1, 1, 1, 0)];
@@ -182,6 +183,8 @@ mod tests {
     }
 
     proptest! {
+        /// [S11-5] no record is valid more often at any moment than before or
+        /// after.
         #[test]
         fn ends_as_wanted_and_is_never_valid_more_often(
             old in prop::collection::btree_map((0_u8..3, 0_u8..3, 0_u8..3), (0_u8..4, 0_i64..2), 0..9),

@@ -90,6 +90,13 @@ impl SegmentFolder {
         Ok(folder)
     }
 
+    /// The segments of the store at `path`.
+    #[cfg(test)]
+    pub(crate) fn in_store(path: &std::path::Path) -> Result<SegmentFolder, SegmentError> {
+        let files = crate::disk::StoreFolder::open(path, &[SEGMENTS])?;
+        SegmentFolder::open(Arc::new(files))
+    }
+
     fn save_id(&self) -> Result<(), SegmentError> {
         Ok(self.files.replace(&segment_name(0), &self.header(0))?)
     }
@@ -210,4 +217,99 @@ fn segment_numbers(files: &dyn StoreFiles) -> Result<Vec<u32>, SegmentError> {
         .collect();
     numbers.sort_unstable();
     Ok(numbers)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+    use crate::segment::{BlockKind, SegmentLog, scan};
+    use hikae_protocol::pack::PackBuilder;
+
+    fn written(folder: &Path) {
+        let segments = SegmentFolder::in_store(folder).unwrap();
+        let none = ScanEnd {
+            segment: 0,
+            offset: 0,
+            next_id: 1,
+        };
+        let mut log = SegmentLog::open(&segments, none).unwrap();
+        let pack = PackBuilder::default().finish(3).unwrap();
+        log.append(BlockKind::Commit, &pack).unwrap();
+        log.sync().unwrap();
+    }
+
+    fn read(folder: &Path) -> Result<(), SegmentError> {
+        let segments = SegmentFolder::in_store(folder)?;
+        let nothing = |_| Ok::<(), SegmentError>(());
+        let (_, damages) = scan(&segments, nothing)?;
+        assert!(damages.is_empty(), "{damages:?}");
+        Ok(())
+    }
+
+    /// [S9-13] a segment of another version or of another store is refused by
+    /// its name, and so is a store that no header names; nothing is changed.
+    #[test]
+    fn what_is_of_another_version_or_store_is_refused_by_name() {
+        let [own, other] = [0, 1].map(|_| tempfile::tempdir().unwrap());
+        let (own, other) = (own.path(), other.path());
+        written(own);
+        written(other);
+        read(own).unwrap();
+        let file = own.join("segments/00000001.seg");
+        let whole = fs::read(&file).unwrap();
+        let refused = |bytes: &[u8]| {
+            fs::write(&file, bytes).unwrap();
+            let error = read(own).unwrap_err();
+            assert_eq!(fs::read(&file).unwrap(), bytes, "it was changed");
+            assert!(error.to_string().contains("00000001.seg"), "{error}");
+            error
+        };
+        let mut later = whole.clone();
+        later[8] = 2;
+        let check = header_check(&[&later[..32]]);
+        later[32..40].copy_from_slice(&check);
+        let error = refused(&later);
+        assert!(matches!(error, SegmentError::Version { version: 2, .. }));
+        let error = refused(&fs::read(other.join("segments/00000001.seg")).unwrap());
+        assert!(matches!(error, SegmentError::Foreign { .. }), "{error}");
+
+        fs::write(&file, &whole).unwrap();
+        let id = fs::read(own.join("segments/store.id")).unwrap();
+        fs::remove_file(own.join("segments/store.id")).unwrap();
+        read(own).unwrap();
+        assert_eq!(
+            fs::read(own.join("segments/store.id")).unwrap(),
+            id,
+            "made anew"
+        );
+        let mut bad = whole.clone();
+        bad[0] ^= 1;
+        fs::write(&file, &bad).unwrap();
+        fs::write(own.join("segments/store.id"), b"").unwrap();
+        let error = read(own).unwrap_err();
+        assert!(
+            matches!(error, SegmentError::Unidentified { .. }),
+            "{error}"
+        );
+        assert_eq!(fs::read(&file).unwrap(), bad);
+    }
+
+    /// [S9-1] every flipped bit of a header is noticed, and so is another
+    /// number.
+    #[test]
+    fn every_flipped_bit_of_a_segment_s_header_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let segments = SegmentFolder::in_store(folder.path()).unwrap();
+        let header = segments.header(3);
+        assert!(segments.check_header(3, &header).unwrap());
+        assert!(!segments.check_header(4, &header).unwrap());
+        for at in 0..header.len() * 8 {
+            let mut bad = header;
+            bad[at / 8] ^= 1 << (at % 8);
+            assert!(!segments.check_header(3, &bad).unwrap(), "bit {at}");
+        }
+    }
 }

@@ -151,3 +151,79 @@ impl SegmentLog {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use hikae_protocol::pack::{Codec, PackBuilder};
+
+    use super::*;
+    use crate::segment::{SegmentReader, scan};
+
+    const EMPTY: ScanEnd = ScanEnd {
+        segment: 0,
+        offset: 0,
+        next_id: 1,
+    };
+
+    /// [S9-2] the next segment begins at 64 MiB, and one that has a successor
+    /// is not written again; [S9-7] ids go on.
+    #[test]
+    fn a_full_segment_gets_a_successor() {
+        let folder = tempfile::tempdir().unwrap();
+        let segments = SegmentFolder::in_store(folder.path()).unwrap();
+        let mut log = SegmentLog::open(&segments, EMPTY).unwrap();
+        let raw_bytes = 4 << 20;
+        let large = Pack {
+            codec: Codec::Stored,
+            raw_bytes,
+            data: vec![7; raw_bytes as usize].into(),
+        };
+        let mut places = vec![];
+        for _ in 0..16 {
+            places.push(log.append(BlockKind::Contents, &large).unwrap());
+        }
+        assert!(log.end().offset >= SEGMENT_BYTES);
+        let small = PackBuilder::default().finish(3).unwrap();
+        for _ in 0..2 {
+            places.push(log.append(BlockKind::Unstage, &small).unwrap());
+        }
+        log.sync().unwrap();
+        let (ids, places): (Vec<u64>, Vec<BlockPlace>) = places.into_iter().unzip();
+        assert_eq!(ids, (1..19).collect::<Vec<_>>());
+        let numbers: Vec<u32> = places.iter().map(|place| place.segment).collect();
+        assert_eq!(numbers, [vec![1; 16], vec![2; 2]].concat());
+        assert_eq!(places[16].offset, SEGMENT_HEADER_BYTES);
+        let mut found = vec![];
+        let (end, damages) = scan::<SegmentError>(&segments, |scanned| {
+            found.push(scanned.place);
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!((found, end, damages.len()), (places.clone(), log.end(), 0));
+        let read = SegmentReader::new(&segments).read(places[15]).unwrap();
+        assert_eq!(read.pack, large);
+    }
+
+    /// [S9-12] after a write that failed nothing more is appended, until the
+    /// store is opened again.
+    #[test]
+    fn nothing_is_appended_after_a_failure() {
+        let folder = tempfile::tempdir().unwrap();
+        let segments = SegmentFolder::in_store(folder.path()).unwrap();
+        let mut log = SegmentLog::open(&segments, EMPTY).unwrap();
+        let pack = PackBuilder::default().finish(3).unwrap();
+        let in_the_way = folder.path().join("segments/00000001.seg");
+        fs::create_dir(&in_the_way).unwrap();
+        let append = |log: &mut SegmentLog| log.append(BlockKind::Contents, &pack);
+        assert!(matches!(append(&mut log), Err(SegmentError::Disk(_))));
+        fs::remove_dir(&in_the_way).unwrap();
+        assert!(matches!(append(&mut log), Err(SegmentError::Poisoned(_))));
+        assert!(matches!(log.sync(), Err(SegmentError::Poisoned(_))));
+        assert!(!in_the_way.exists());
+        let mut log = SegmentLog::open(&segments, EMPTY).unwrap();
+        append(&mut log).unwrap();
+        log.sync().unwrap();
+    }
+}

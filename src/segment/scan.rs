@@ -193,10 +193,8 @@ impl LoadedSegment {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
-    use std::sync::Arc;
 
     use super::*;
-    use crate::disk::StoreFolder;
     use crate::segment::SegmentLog;
     use hikae_protocol::pack::PackBuilder;
 
@@ -207,8 +205,7 @@ mod tests {
     }
 
     fn opened(folder: &Path) -> SegmentFolder {
-        let files = StoreFolder::open(folder, &["segments"]).unwrap();
-        SegmentFolder::open(Arc::new(files)).unwrap()
+        SegmentFolder::in_store(folder).unwrap()
     }
 
     fn segment_one(folder: &Path) -> PathBuf {

@@ -352,3 +352,6 @@ fn ranges(holdings: &dyn Holdings, wanted: &Contents) -> Result<Vec<Frame>, Answ
         .map_err(|error| refused(RefusedCode::Unavailable, error.to_string()))?;
     Ok(vec![Frame::pack(FrameKind::Ranges, &pack)?])
 }
+
+#[cfg(test)]
+mod tests;

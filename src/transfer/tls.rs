@@ -223,3 +223,41 @@ impl ClientCertVerifier for PinnedKeys {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// [S8-3] one application protocol, and nothing that could be replayed.
+    #[test]
+    fn one_protocol_no_early_data_no_resumption() {
+        let key = SigningKey::from_bytes(&[1; 32]);
+        let server = server(&key, Arc::new(|_| true)).unwrap();
+        assert_eq!(server.alpn_protocols, [b"hikae/1"]);
+        assert_eq!(server.max_early_data_size, 0);
+        assert_eq!(server.send_tls13_tickets, 0);
+        let id = NodeId(key.verifying_key().to_bytes());
+        let client = client(&key, id).unwrap();
+        assert_eq!(client.alpn_protocols, [b"hikae/1"]);
+        assert!(!client.enable_early_data);
+    }
+
+    /// [S8-2] a raw ed25519 key, and no other certificate, is a node.
+    #[test]
+    fn only_a_raw_ed25519_key_is_a_node() {
+        let key = SigningKey::from_bytes(&[1; 32]);
+        let spki = certified(&key).unwrap().cert[0].to_vec();
+        assert_eq!(spki.len(), 44);
+        let id = node_of(&CertificateDer::from(spki.clone())).unwrap();
+        assert_eq!(id, NodeId(key.verifying_key().to_bytes()));
+        for at in 0..SPKI_PREFIX.len() {
+            let mut bad = spki.clone();
+            bad[at] ^= 1;
+            assert!(node_of(&CertificateDer::from(bad)).is_err(), "byte {at}");
+        }
+        for length in 0..44 {
+            let short = CertificateDer::from(spki[..length].to_vec());
+            assert!(node_of(&short).is_err(), "{length} bytes");
+        }
+    }
+}

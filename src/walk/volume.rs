@@ -261,3 +261,69 @@ fn left_out(volume: &[u8], path: &[u8], error: &DiskError) -> LeftOut {
         reason: LeftOutReason::Unreadable(error.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::progress::Silent;
+    use hikae_protocol::objectpath::ObjectPath;
+
+    /// [S3-5] each file is listed in its leaf and in no other, whether all is
+    /// walked or a directory is hinted.
+    #[test]
+    fn each_file_is_listed_in_its_leaf_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("volume");
+        let mut expected = BTreeSet::new();
+        let mut above = String::new();
+        for depth in 0..7 {
+            for name in ["one", "two"] {
+                let path = format!("{above}{name}");
+                let file = root.join(&path);
+                std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+                std::fs::write(file, name).unwrap();
+                expected.insert(LeafKey::of_file(b"F/L", path.as_bytes()).unwrap());
+            }
+            above = format!("{above}d{depth}/");
+        }
+        let catalogue = Catalogue::open(&folder.path().join("store"), &Silent).unwrap();
+        let root = Directory::open_root(&root).unwrap();
+        let listed = |scope| {
+            let found = Mutex::new(Vec::new());
+            let walk = VolumeWalk {
+                volume: b"F/L",
+                root: &root,
+                catalogue: &catalogue,
+                found: &|look| found.lock().unwrap().push(look.unwrap()),
+                reread: false,
+            };
+            walk.run(scope);
+            let mut files: Vec<(LeafKey, ObjectPath)> = Vec::new();
+            for look in found.into_inner().unwrap() {
+                assert!(look.left_out.is_empty(), "{:?}", look.left_out);
+                let paths = look.added.into_iter().map(|file| file.entry.path);
+                files.extend(paths.map(|path| (look.key.clone(), path)));
+            }
+            let each: BTreeSet<_> = files.iter().cloned().collect();
+            assert_eq!(each.len(), files.len(), "a file is listed twice");
+            each
+        };
+        assert_eq!(listed(Scope::Whole), expected);
+        for hinted in ["", "d0", "d0/d1", "d0/d1/d2", "d0/d1/d2/d3/d4"] {
+            let parts = Parts {
+                directories: vec![hinted.into()],
+                ..Parts::default()
+            };
+            let below = format!("{hinted}/");
+            let inside = |(key, path): &&(LeafKey, ObjectPath)| {
+                let file = join(key.directory(), path.as_bytes());
+                hinted.is_empty() || file.starts_with(below.as_bytes())
+            };
+            let expected: BTreeSet<_> = expected.iter().filter(inside).cloned().collect();
+            assert!(!expected.is_empty());
+            assert_eq!(listed(Scope::Parts(parts)), expected, "{hinted}");
+        }
+    }
+}

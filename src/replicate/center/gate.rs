@@ -50,17 +50,26 @@ mod tests {
 
     use super::*;
 
+    /// [S7-2] each caller gets a turn that began after it asked; those who
+    /// wait for one share it.
     #[test]
     fn waiting_callers_share_one_turn() {
         let gate = Gate::default();
-        let calls = AtomicU64::new(0);
+        let (calls, ended) = (AtomicU64::new(0), AtomicU64::new(0));
         let work = || {
             calls.fetch_add(1, Ordering::SeqCst);
             std::thread::sleep(Duration::from_millis(50));
+            ended.fetch_add(1, Ordering::SeqCst);
         };
         std::thread::scope(|scope| {
-            for _ in 0..16 {
-                scope.spawn(|| gate.shared(work));
+            for at in 0..16 {
+                let (gate, calls, ended, work) = (&gate, &calls, &ended, &work);
+                scope.spawn(move || {
+                    std::thread::sleep(Duration::from_millis(7 * at));
+                    let begun = calls.load(Ordering::SeqCst);
+                    gate.shared(work);
+                    assert!(ended.load(Ordering::SeqCst) > begun, "an older turn");
+                });
             }
         });
         let calls = calls.load(Ordering::SeqCst);

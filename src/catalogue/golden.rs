@@ -1,0 +1,129 @@
+//! Golden bytes of the records, SPEC.md sections 9.3 and 9.4.
+
+use hikae_protocol::digest::Digest;
+use hikae_protocol::entry::Entry;
+use hikae_protocol::message::{Tombstone, decode};
+use hikae_protocol::objectpath::{LeafKey, ObjectPath};
+use hikae_protocol::snapshot::SignedSnapshot;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::Commit;
+use super::leaf::{ContentPlace, FileRecord, LeafRecord, RecordPlace, StatRecord};
+use super::open::LeafItem;
+use crate::disk::golden::{assert_golden, golden};
+
+/// Compares what is written, and says what the golden bytes read as.
+fn both_ways<T: Serialize + DeserializeOwned>(name: &str, value: &T) -> T {
+    assert_golden(name, &postcard::to_stdvec(value).unwrap());
+    decode(&golden(name)).unwrap()
+}
+
+fn file(
+    path: &str,
+    (size, mtime_ns, digest): (u64, i64, Digest),
+    sequence: u64,
+    content: ContentPlace,
+) -> FileRecord {
+    FileRecord {
+        entry: Entry {
+            path: ObjectPath::parse(path.as_bytes()).unwrap(),
+            size,
+            mtime_ns,
+            digest,
+        },
+        sequence,
+        content,
+        stat: None,
+    }
+}
+
+/// A record with every place of a content.
+fn record() -> LeafRecord {
+    let digest = |byte| Digest([byte; 32]);
+    let item = |block, index| ContentPlace::Item { block, index };
+    let large = ContentPlace::Pieces {
+        block: 301,
+        index: 0,
+    };
+    let abc = (3, 1_743_465_600_000_000_000, Digest::of_content(b"abc"));
+    let stat = |ctime_ns, inode, settled| {
+        Some(StatRecord {
+            ctime_ns,
+            inode,
+            settled,
+        })
+    };
+    LeafRecord {
+        key: LeafKey::parse(b"F/L/000/001/0000001").unwrap(),
+        sequence: 300,
+        commit: 12,
+        previous: Some(RecordPlace {
+            block: 200,
+            index: 1,
+        }),
+        files: vec![
+            FileRecord {
+                stat: stat(1_743_465_600_000_000_000, 4711, true),
+                ..file("a_1", abc, 7, ContentPlace::Storage)
+            },
+            file("b_1", (3, -1, digest(0x22)), 300, item(300, 2)),
+            file("c_1", (2_500_000, 0, digest(0x33)), 299, large),
+            FileRecord {
+                stat: stat(-1, 1, false),
+                ..file("d_1", (9, 0, digest(0x44)), 300, ContentPlace::Lacking)
+            },
+        ],
+        tombstones: vec![Tombstone {
+            path: ObjectPath::parse(b"b_2").unwrap(),
+            digest: digest(0x55),
+            added: 7,
+            removed: 300,
+        }],
+        forgotten: 6,
+        standins: vec![file("d_1", (8, 0, digest(0x66)), 298, item(12, 0))],
+    }
+}
+
+#[test]
+fn leaf_records() {
+    let empty = LeafRecord::empty(LeafKey::parse(b"F/L").unwrap());
+    for (name, record) in [("leaf_whole", record()), ("leaf_empty", empty)] {
+        match both_ways(name, &LeafItem::Whole(record.clone())) {
+            LeafItem::Whole(read) => assert_eq!(read, record),
+            LeafItem::Split(parts) => panic!("{name} reads as parts {parts:?}"),
+        }
+    }
+    match both_ways("leaf_split", &LeafItem::Split(vec![300, 301])) {
+        LeafItem::Split(parts) => assert_eq!(parts, [300, 301]),
+        LeafItem::Whole(record) => panic!("parts read as {record:?}"),
+    }
+}
+
+#[test]
+fn a_list_of_pieces() {
+    let pieces: Vec<(u64, u32)> = vec![(300, 0), (301, 0)];
+    assert_eq!(both_ways("pieces", &pieces), pieces);
+}
+
+/// The snapshot is the one of SPEC.md section 6.1.
+#[test]
+fn a_commit_record() {
+    let signer = "8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c";
+    let read: Commit = decode(&golden("commit_record")).unwrap();
+    let SignedSnapshot {
+        body, signature, ..
+    } = read.signed.clone();
+    let commit = Commit {
+        number: 300,
+        signed: SignedSnapshot {
+            signer: signer.parse().unwrap(),
+            body,
+            signature,
+        },
+        accepted_ms: 1_743_465_600_000,
+    };
+    assert_eq!(both_ways("commit_record", &commit), commit);
+    assert_eq!(commit.snapshot().unwrap().cursor.sequence, 300);
+    assert_eq!(commit.signed.signature.len(), 64);
+}

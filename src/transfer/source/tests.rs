@@ -1,0 +1,439 @@
+//! What a source answers, over a catalogue that was filled by hand.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+use ed25519_dalek::SigningKey;
+use hikae_protocol::digest::Digest;
+use hikae_protocol::entry::Entry;
+use hikae_protocol::message::{Acknowledge, Delta, Range, decode};
+use hikae_protocol::objectpath::ObjectPath;
+use hikae_protocol::snapshot::{Epoch, Snapshot, VerifiedSnapshot};
+use hikae_protocol::tree::oracle_root;
+
+use super::*;
+use crate::catalogue::{Catalogue, ContentPlace};
+use crate::config::{self, Peer};
+use crate::progress::Silent;
+
+/// A source in a temporary folder, with contents beside.
+struct Told {
+    catalogue: Catalogue,
+    contents: BTreeMap<Digest, Vec<u8>>,
+    /// Contents that can't be handed out.
+    lacking: BTreeSet<Digest>,
+    _folder: tempfile::TempDir,
+}
+
+impl Holdings for Told {
+    fn refresh(&self) {}
+
+    fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
+    }
+
+    fn content(
+        &self,
+        _: &LeafKey,
+        file: &FileRecord,
+        offset: u64,
+        length: u32,
+    ) -> Result<Vec<u8>, ContentError> {
+        let digest = file.entry.digest;
+        match self.lacking.contains(&digest) {
+            true => Err(ContentError::Moved),
+            false => Ok(self.contents[&digest][offset as usize..][..length as usize].to_vec()),
+        }
+    }
+
+    fn peer(&self, _: &NodeId) -> Option<Peer> {
+        None
+    }
+
+    fn acknowledged(&self, _: &NodeId, _: Acknowledge) {}
+}
+
+fn key(text: &str) -> LeafKey {
+    LeafKey::parse(text.as_bytes()).unwrap()
+}
+
+fn path(text: &str) -> ObjectPath {
+    ObjectPath::parse(text.as_bytes()).unwrap()
+}
+
+fn cursor(sequence: u64) -> Cursor {
+    let epoch = Epoch {
+        counter: 5,
+        random: [7; 16],
+    };
+    Cursor { epoch, sequence }
+}
+
+/// The files of a leaf after a commit: names and contents; none removes all.
+type Change<'a> = (&'a str, &'a [(&'a str, &'a [u8])]);
+
+impl Told {
+    fn new() -> Told {
+        let folder = tempfile::tempdir().unwrap();
+        Told {
+            catalogue: Catalogue::open(&folder.path().join("store"), &Silent).unwrap(),
+            contents: BTreeMap::new(),
+            lacking: BTreeSet::new(),
+            _folder: folder,
+        }
+    }
+
+    fn commit(&mut self, sequence: u64, changes: &[Change]) {
+        let mut records = Vec::new();
+        for (leaf, files) in changes {
+            let old = self.catalogue.leaf_record(&key(leaf)).unwrap();
+            let mut record = old.unwrap_or_else(|| LeafRecord::empty(key(leaf)));
+            let files: Vec<FileRecord> = files
+                .iter()
+                .map(|(name, content)| {
+                    let digest = Digest::of_content(content);
+                    self.contents.insert(digest, content.to_vec());
+                    FileRecord {
+                        entry: Entry {
+                            path: path(name),
+                            size: content.len() as u64,
+                            mtime_ns: 1,
+                            digest,
+                        },
+                        sequence,
+                        content: ContentPlace::Storage,
+                        stat: None,
+                    }
+                })
+                .collect();
+            let gone: Vec<ObjectPath> = match files.is_empty() {
+                true => record.files.iter().map(|f| f.entry.path.clone()).collect(),
+                false => vec![],
+            };
+            record.change(&gone, files, sequence);
+            records.push(record);
+        }
+        self.catalogue.stage(records).unwrap();
+        let staged = self.catalogue.all_staged().unwrap();
+        let (update, totals) = self.catalogue.with_leaves(&staged).unwrap();
+        let snapshot = Snapshot {
+            cursor: cursor(sequence),
+            root: update.root,
+            leaves: totals.leaves,
+            entries: totals.entries,
+            bytes: totals.bytes,
+            time_ms: 0,
+            previous: None,
+        };
+        let signed = VerifiedSnapshot::sign(snapshot, &SigningKey::from_bytes(&[1; 32])).unwrap();
+        self.catalogue.commit(&staged, &update, &signed, 5).unwrap();
+    }
+
+    fn fetched(&self, to: u64, leaves: Vec<LeafWant>) -> (Vec<LeafDelta>, Vec<Vec<u8>>) {
+        let to = cursor(to);
+        let frames = bundle(self, &Fetch { to, leaves }).unwrap();
+        let (deltas, contents) = frames[0].unpack_bundle().unwrap();
+        let deltas = deltas.unpack().unwrap();
+        let contents = contents.unpack().unwrap();
+        (
+            deltas.iter().map(|item| decode(item).unwrap()).collect(),
+            contents.iter().map(<[u8]>::to_vec).collect(),
+        )
+    }
+}
+
+fn want(leaf: &str) -> LeafWant {
+    LeafWant {
+        key: key(leaf),
+        base: None,
+        after: None,
+        inline: true,
+    }
+}
+
+fn delta_of(delta: &LeafDelta) -> &Delta {
+    match &delta.state {
+        DeltaState::Delta(delta) => delta,
+        DeltaState::Moved => panic!("{:?} moved", delta.key),
+    }
+}
+
+fn code<T>(answer: Result<T, AnswerError>) -> RefusedCode {
+    match answer {
+        Err(AnswerError::Refused(refused)) => refused.code,
+        Err(error) => panic!("{error}"),
+        Ok(_) => panic!("not refused"),
+    }
+}
+
+/// [S7-3] what a proof is relative to, and [S7-5] that its list brings the
+/// tree at that base to the signed root.
+#[test]
+fn a_proof_is_complete_from_its_base() {
+    let mut told = Told::new();
+    let mut trees = vec![BTreeMap::new()];
+    let commits: [&[Change]; 3] = [
+        &[
+            ("F/L/a", &[("x", b"1")]),
+            ("F/L/b", &[("x", b"2"), ("y", b"3")]),
+        ],
+        &[("F/L/b", &[("x", b"4")]), ("F/M", &[("x", b"5")])],
+        &[("F/L/a", &[]), ("F/L/c/d/e", &[("x", b"6")])],
+    ];
+    for (sequence, changes) in (1..).zip(commits) {
+        told.commit(sequence, changes);
+        let leaves = told.catalogue.view().leaves_below(&[]).unwrap();
+        let digests = leaves
+            .into_iter()
+            .filter_map(|(key, value)| Some((key, value.digest?)));
+        trees.push(digests.collect());
+    }
+    let other = Cursor {
+        epoch: Epoch {
+            counter: 4,
+            random: [7; 16],
+        },
+        sequence: 1,
+    };
+    for (have, whole, expected) in [
+        (None, false, ProofBase::Empty),
+        (Some(cursor(1)), false, ProofBase::Cursor),
+        (Some(cursor(2)), false, ProofBase::Cursor),
+        (Some(cursor(3)), false, ProofBase::Cursor),
+        (Some(cursor(1)), true, ProofBase::Empty),
+        (Some(cursor(4)), false, ProofBase::Empty),
+        (Some(other), false, ProofBase::Empty),
+    ] {
+        let frames = proof(&told, &Pull { have, whole }).unwrap();
+        let offer: Offer = frames[0].decode().unwrap();
+        assert_eq!(offer.base, expected, "{have:?} {whole}");
+        let mut tree = match expected {
+            ProofBase::Cursor => trees[have.unwrap().sequence as usize].clone(),
+            ProofBase::Empty => BTreeMap::new(),
+        };
+        let (last, proofs) = frames[1..].split_last().unwrap();
+        let mut leaves = 0;
+        for frame in proofs {
+            for item in frame.unpack().unwrap().unpack().unwrap().iter() {
+                let leaf: LeafProof = decode(item).unwrap();
+                leaves += 1;
+                match leaf.digest {
+                    Some(digest) => drop(tree.insert(leaf.key, digest)),
+                    None => drop(tree.remove(&leaf.key)),
+                }
+            }
+        }
+        assert_eq!(last.decode::<ProofEnd>().unwrap(), ProofEnd { leaves });
+        let snapshot: Snapshot = decode(&offer.snapshot.body).unwrap();
+        assert_eq!(oracle_root(&tree), snapshot.root, "{have:?} {whole}");
+    }
+}
+
+/// [S7-6] a delta for each leaf, in the order of the fetch; [S7-8] of a leaf
+/// that changed after the snapshot only that; [S7-9] small contents whole.
+#[test]
+fn a_bundle_answers_every_leaf_in_order() {
+    let mut told = Told::new();
+    let large = vec![7; LARGE_BYTES_MIN as usize];
+    let almost = vec![8; LARGE_BYTES_MIN as usize - 1];
+    told.commit(
+        1,
+        &[
+            ("F/L/a", &[("x", b"one")]),
+            (
+                "F/L/b",
+                &[("l", &large), ("m", &almost), ("s", b"two"), ("t", b"")],
+            ),
+        ],
+    );
+    told.commit(2, &[("F/L/a", &[("x", b"three")])]);
+    let leaves = vec![want("F/L/b"), want("F/L/unknown"), want("F/L/a")];
+    let (deltas, contents) = told.fetched(1, leaves);
+    let keys: Vec<LeafKey> = deltas.iter().map(|delta| delta.key.clone()).collect();
+    assert_eq!(keys, [key("F/L/b"), key("F/L/unknown"), key("F/L/a")]);
+    assert_eq!(deltas[1].state, DeltaState::Moved);
+    assert_eq!(deltas[2].state, DeltaState::Moved);
+    let forms = delta_of(&deltas[0]).entries.iter();
+    let forms: Vec<ContentForm> = forms.map(|entry| entry.content).collect();
+    let inline = ContentForm::Inline;
+    assert_eq!(forms[..2], [ContentForm::Later, inline(0)]);
+    // The bundle is full by then, or nearly.
+    assert_eq!(contents[0], almost);
+    for (entry, content) in delta_of(&deltas[0]).entries.iter().zip(&forms) {
+        if let ContentForm::Inline(index) = content {
+            let digest = Digest::of_content(&contents[*index as usize]);
+            assert_eq!(digest, entry.entry.digest);
+        }
+    }
+    let (deltas, contents) = told.fetched(2, vec![want("F/L/a")]);
+    assert_eq!(delta_of(&deltas[0]).entries[0].content, inline(0));
+    assert_eq!(contents, [b"three"]);
+    let later = LeafWant {
+        inline: false,
+        ..want("F/L/a")
+    };
+    let (deltas, contents) = told.fetched(2, vec![later]);
+    assert_eq!(delta_of(&deltas[0]).entries[0].content, ContentForm::Later);
+    assert!(contents.is_empty());
+
+    let leaves = vec![want("F/L/a"); FETCH_LEAVES_MAX + 1];
+    let to = cursor(2);
+    assert_eq!(
+        code(bundle(&told, &Fetch { to, leaves })),
+        RefusedCode::Malformed
+    );
+    let mut to = cursor(2);
+    to.epoch.counter += 1;
+    let leaves = vec![want("F/L/a")];
+    assert_eq!(
+        code(bundle(&told, &Fetch { to, leaves })),
+        RefusedCode::Moved
+    );
+}
+
+/// [S7-9] a part of a delta has no contents, and [S7-7] parts go on behind
+/// each other.
+#[test]
+fn a_part_of_a_delta_has_no_contents() {
+    let mut told = Told::new();
+    let names: Vec<String> = (0..12_000).map(|at| format!("{at:040}")).collect();
+    let files: Vec<(&str, &[u8])> = names.iter().map(|name| (&**name, &b"x"[..])).collect();
+    told.commit(1, &[("F/L/a", &files)]);
+    let (deltas, contents) = told.fetched(1, vec![want("F/L/a"), want("F/L/a")]);
+    let [first, second] = [0, 1].map(|at| delta_of(&deltas[at]).clone());
+    assert!(first.more && contents.is_empty());
+    let later = |entry: &hikae_protocol::message::DeltaEntry| entry.content == ContentForm::Later;
+    assert!(first.entries.iter().all(later));
+    assert!(second.more && second.entries.len() < first.entries.len());
+    let after = first.entries.last().map(|entry| entry.entry.path.clone());
+    let rest = LeafWant {
+        after,
+        ..want("F/L/a")
+    };
+    let (deltas, contents) = told.fetched(1, vec![rest]);
+    let rest = delta_of(&deltas[0]);
+    assert!(!rest.more && !contents.is_empty());
+    let both = first.entries.iter().chain(&rest.entries);
+    let paths: Vec<&[u8]> = both.map(|entry| entry.entry.path.as_bytes()).collect();
+    assert_eq!(
+        paths,
+        names.iter().map(String::as_bytes).collect::<Vec<_>>()
+    );
+}
+
+/// [S7-13] one content that can't be handed out is named, the others come;
+/// [S7-11] each range in its place.
+#[test]
+fn a_content_that_is_lacking_keeps_nothing_else_back() {
+    let mut told = Told::new();
+    let files: [(&str, &[u8]); 3] = [("x", b"one"), ("y", b"two"), ("z", b"three")];
+    told.commit(1, &[("F/L/a", &files)]);
+    told.lacking.insert(Digest::of_content(b"two"));
+    let (deltas, contents) = told.fetched(1, vec![want("F/L/a")]);
+    let forms = delta_of(&deltas[0]).entries.iter();
+    let forms: Vec<ContentForm> = forms.map(|entry| entry.content).collect();
+    let inline = ContentForm::Inline;
+    assert_eq!(forms, [inline(0), ContentForm::Lacking, inline(1)]);
+    assert_eq!(contents, [&b"one"[..], b"three"]);
+    let wanted = asking(&[
+        ("z", b"three", 1, 3),
+        ("y", b"two", 0, 3),
+        ("x", b"one", 0, 3),
+    ]);
+    let items = answered(&told, &wanted);
+    assert_eq!(items, [&b"hre"[..], b"", b"one"]);
+}
+
+type Asked<'a> = (&'a str, &'a [u8], u64, u32);
+
+fn asking(ranges: &[Asked]) -> Contents {
+    let ranges = ranges.iter().map(|&(name, content, offset, length)| Range {
+        path: path(name),
+        digest: Digest::of_content(content),
+        offset,
+        length,
+    });
+    Contents {
+        to: cursor(1),
+        key: key("F/L/a"),
+        ranges: ranges.collect(),
+    }
+}
+
+fn answered(told: &Told, wanted: &Contents) -> Vec<Vec<u8>> {
+    let pack = ranges(told, wanted).unwrap()[0].unpack().unwrap();
+    pack.unpack().unwrap().iter().map(<[u8]>::to_vec).collect()
+}
+
+/// [S7-10] how much may be asked for at once, and where.
+#[test]
+fn ranges_are_bounded_and_within_their_file() {
+    let mut told = Told::new();
+    let large = vec![7; 3 << 20];
+    told.commit(1, &[("F/L/a", &[("l", &large), ("x", b"one")])]);
+    let piece = 1 << 20;
+    let two = asking(&[("l", &large, 0, piece), ("l", &large, 2 << 20, piece)]);
+    assert_eq!(answered(&told, &two).concat().len(), 2 << 20);
+    let none: Asked = ("x", b"one", 3, 0);
+    let empty = asking(&[none; RANGES_MAX]);
+    assert_eq!(answered(&told, &empty).len(), RANGES_MAX);
+    for malformed in [
+        asking(&[("l", &large, 0, 2 * piece + 1)]),
+        asking(&[("x", b"one", 0, 4)]),
+        asking(&[("x", b"one", 3, 1)]),
+        asking(&[("x", b"one", u64::MAX, 1)]),
+        asking(&[none; RANGES_MAX + 1]),
+    ] {
+        assert_eq!(code(ranges(&told, &malformed)), RefusedCode::Malformed);
+    }
+    for moved in [
+        asking(&[("gone", b"one", 0, 3)]),
+        asking(&[("x", b"another", 0, 3)]),
+    ] {
+        assert_eq!(code(ranges(&told, &moved)), RefusedCode::Moved);
+    }
+}
+
+/// [S8-4] a peer that was admitted and may not pull any more is told so at its
+/// next request.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_that_may_not_pull_any_more_is_told_so() {
+    let (ours, theirs) = ([2, 3])
+        .map(|seed| SigningKey::from_bytes(&[seed; 32]))
+        .into();
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let address = config::Listen {
+        link: "loopback".into(),
+        addr: any,
+    };
+    let listener = link::listen(&address, &ours, Arc::new(|_| true)).unwrap();
+    let source = config::Source {
+        id: NodeId(ours.verifying_key().to_bytes()),
+        trust: None,
+        link: vec![],
+    };
+    let path = config::SourceLink {
+        name: "loopback".into(),
+        remote: listener.address().unwrap(),
+        local: None,
+        rate: None,
+        hours: None,
+    };
+    let serving = tokio::spawn(serve(listener.clone(), Arc::new(Told::new())));
+    let link = link::connect(&source, &path, &theirs).await.unwrap();
+    let pull = Pull {
+        have: None,
+        whole: false,
+    };
+    for _ in 0..2 {
+        let (mut send, mut receive) = link::open(link.connection()).await.unwrap();
+        let frame = Frame::message(FrameKind::Pull, &pull).unwrap();
+        link::send(&mut send, &frame).await.unwrap();
+        let answer = link::receive(&mut receive, REQUEST_DEADLINE).await.unwrap();
+        let refused = Refused::received(&answer.unwrap()).unwrap();
+        assert_eq!(refused.code, RefusedCode::Forbidden);
+    }
+    link.close().await;
+    listener.close().await;
+    serving.await.unwrap();
+}
