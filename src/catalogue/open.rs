@@ -63,6 +63,9 @@ pub struct RebuildReport {
 pub(super) struct Head {
     pub commit: Commit,
     pub snapshot: Snapshot,
+    /// Counts over the leaves that are there; other than the snapshot's only
+    /// where damage took some.
+    pub totals: Totals,
 }
 
 /// The catalogue of a node. One process has it open.
@@ -394,7 +397,12 @@ impl Catalogue {
         &self,
         leaves: &[(LeafKey, LeafValue)],
     ) -> Result<(TreeUpdate, Totals), CatalogueError> {
-        let mut totals = self.snapshot().as_ref().map(Totals::of).unwrap_or_default();
+        let view = self.view();
+        let mut totals = view
+            .head
+            .as_ref()
+            .map_or(Totals::default(), |head| head.totals);
+        drop(view);
         for (key, value) in leaves {
             totals.replace(self.leaf(key)?.as_ref(), value);
         }
@@ -402,18 +410,14 @@ impl Catalogue {
         Ok((update, totals))
     }
 
-    /// The counts over all leaves of the tree with these, counted anew.
+    /// Whether the leaves add up to the root that was signed. Damage can take
+    /// some away; nothing may be signed or believed of such a tree until they
+    /// are there again.
     ///
-    /// Errors: `CatalogueError::Index`.
-    pub fn totals_with(&self, leaves: &[(LeafKey, LeafValue)]) -> Result<Totals, CatalogueError> {
-        let mut totals = Totals::default();
-        for leaf in self.db.leaves_below(&[]) {
-            totals.replace(None, &leaf?.1);
-        }
-        for (key, value) in leaves {
-            totals.replace(self.leaf(key)?.as_ref(), value);
-        }
-        Ok(totals)
+    /// Errors: `CatalogueError`.
+    pub fn is_whole(&self) -> Result<bool, CatalogueError> {
+        let own = self.with_digests([])?.root;
+        Ok(self.snapshot().is_none_or(|snapshot| snapshot.root == own))
     }
 
     /// What the tree becomes with these digests.
@@ -433,16 +437,16 @@ impl Catalogue {
         Ok(self.log().sync()?)
     }
 
-    /// Makes the staged leaves, with which the tree becomes `update`, the tree
-    /// of `snapshot`. Durable when it
-    /// returns: what was staged is synced before the commit is written, and
-    /// the commit before it is acknowledged.
+    /// Makes the staged leaves, with which tree and counts become `update` and
+    /// `totals`, the tree of `snapshot`. Durable when it returns: what was
+    /// staged is synced before the commit is written, and the commit before it
+    /// is acknowledged.
     ///
     /// Errors: `CatalogueError::Root` if they do not add up to its root.
     pub fn commit(
         &self,
         staged: &[(LeafKey, LeafValue)],
-        update: &TreeUpdate,
+        (update, totals): (&TreeUpdate, Totals),
         snapshot: &VerifiedSnapshot,
         now_ms: i64,
     ) -> Result<Commit, CatalogueError> {
@@ -474,6 +478,7 @@ impl Catalogue {
         *head = Some(Head {
             commit: commit.clone(),
             snapshot: snapshot.snapshot().clone(),
+            totals,
         });
         Ok(commit)
     }

@@ -19,7 +19,7 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::CatalogueError;
-use super::commit::Commit;
+use super::commit::{Commit, Totals};
 use super::db::{Db, LeafValue};
 use super::leaf::RecordPlace;
 use super::open::{Head, LeafItem, RebuildReport, encode};
@@ -27,11 +27,10 @@ use super::tree::update;
 use crate::disk::{DiskError, Record, StoreFiles, read_record, write_record};
 use crate::progress::Monitor;
 use crate::segment::{
-    BlockKind, BlockPlace, Damage, ScanEnd, ScannedBlock, SegmentError, SegmentFolder,
-    SegmentReader, scan,
+    BlockKind, BlockPlace, ScanEnd, ScannedBlock, SegmentFolder, SegmentReader, scan,
 };
 
-/// The name of the value in the index that is the last commit.
+/// The name of the value in the index that is the last commit, with the counts.
 const META_HEAD: &str = "head";
 
 /// What a clean close leaves behind.
@@ -104,10 +103,12 @@ fn open_clean(
     let head = match db.meta(META_HEAD)? {
         None => None,
         Some(bytes) => {
-            let commit: Commit = decode(&bytes).map_err(CatalogueError::Encode)?;
+            let (commit, totals): (Commit, Totals) =
+                decode(&bytes).map_err(CatalogueError::Encode)?;
             Some(Head {
                 snapshot: commit.snapshot()?,
                 commit,
+                totals,
             })
         }
     };
@@ -133,7 +134,7 @@ pub(super) fn mark_clean(
     head: Option<&Head>,
 ) -> Result<(), CatalogueError> {
     if let Some(head) = head {
-        db.set_meta(META_HEAD, &encode(&head.commit)?)?;
+        db.set_meta(META_HEAD, &encode(&(&head.commit, head.totals))?)?;
     }
     db.flush()?;
     drop(db);
@@ -195,16 +196,8 @@ fn rebuild(
         damages,
         root_matches,
     };
-    for Damage {
-        path,
-        offset,
-        bytes,
-    } in &report.damages
-    {
-        monitor.note(&format!(
-            "{}: {bytes} bytes from byte {offset} are damaged",
-            path.display()
-        ));
+    for damage in &report.damages {
+        monitor.note(&damage.to_string());
     }
     // A store that was never written to is new, not rebuilt.
     let report = (end.segment > 0).then_some(report);
@@ -297,7 +290,11 @@ impl Replay {
         let snapshot = commit.snapshot()?;
         self.db.apply(&staged)?;
         self.db.unstage([])?;
-        self.head = Some(Head { commit, snapshot });
+        self.head = Some(Head {
+            totals: Totals::of(&snapshot),
+            commit,
+            snapshot,
+        });
         Ok(())
     }
 
@@ -311,6 +308,12 @@ impl Replay {
             leaves.iter().map(|(key, value)| (key, value.digest)),
         )?;
         self.db.set_nodes(&grown.nodes)?;
+        if let Some(head) = &mut self.head {
+            head.totals = Totals::default();
+            for (_, value) in &leaves {
+                head.totals.replace(None, value);
+            }
+        }
         let matches = self
             .head
             .as_ref()
@@ -334,9 +337,5 @@ fn record_error(
 }
 
 fn unpack(scanned: &ScannedBlock) -> Result<hikae_protocol::pack::Items, CatalogueError> {
-    scanned
-        .block
-        .pack
-        .unpack()
-        .map_err(|source| CatalogueError::Segment(SegmentError::Write(source)))
+    Ok(scanned.items()?)
 }

@@ -62,7 +62,7 @@ pub(super) fn commit(
         previous: None,
     };
     let signed = VerifiedSnapshot::sign(snapshot, &SigningKey::from_bytes(&[1; 32])).unwrap();
-    catalogue.commit(&staged, &update, &signed, 5)?;
+    catalogue.commit(&staged, (&update, totals), &signed, 5)?;
     Ok(())
 }
 
@@ -264,8 +264,10 @@ fn a_tree_without_the_signed_root_is_not_committed() {
     record.sequence = 3;
     catalogue.stage(vec![record]).unwrap();
     let staged = catalogue.all_staged().unwrap();
-    let (update, _) = catalogue.with_leaves(&staged).unwrap();
-    let error = catalogue.commit(&staged, &update, &signed, 5).unwrap_err();
+    let (update, totals) = catalogue.with_leaves(&staged).unwrap();
+    let error = catalogue
+        .commit(&staged, (&update, totals), &signed, 5)
+        .unwrap_err();
     assert!(matches!(error, CatalogueError::Root { .. }), "{error}");
     assert_eq!(held(&catalogue), before);
     drop(catalogue);

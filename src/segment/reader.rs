@@ -45,10 +45,14 @@ impl SegmentReader {
         files.read_at(&name, place.offset, &mut header)?;
         let header = BlockHeader::parse(&header, self.folder.store(), place)
             .ok_or_else(|| damaged("header"))?;
-        let mut data = vec![0; header.stored_bytes as usize];
+        let mut data = vec![0; header.span() as usize - BLOCK_HEADER_BYTES];
         files.read_at(&name, place.offset + BLOCK_HEADER_BYTES as u64, &mut data)?;
+        let padding = data.split_off(header.stored_bytes as usize);
         if !header.is_of(&data) {
             return Err(damaged("digest"));
+        }
+        if padding.iter().any(|&byte| byte != 0) {
+            return Err(damaged("padding"));
         }
         let pack = Pack::from_parts(header.codec, header.raw_bytes, Bytes::from(data)).map_err(
             |source| SegmentError::Pack {

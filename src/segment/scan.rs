@@ -8,7 +8,7 @@
 use std::path::PathBuf;
 
 use bytes::Bytes;
-use hikae_protocol::pack::Pack;
+use hikae_protocol::pack::{Items, Pack};
 
 use super::SegmentError;
 use super::block::{
@@ -35,6 +35,24 @@ pub struct ScannedBlock {
     pub place: BlockPlace,
     /// The block.
     pub block: Block,
+    /// The segment's file.
+    path: PathBuf,
+}
+
+impl ScannedBlock {
+    /// The decoded items.
+    ///
+    /// Errors: `SegmentError::Pack`.
+    pub fn items(&self) -> Result<Items, SegmentError> {
+        self.block
+            .pack
+            .unpack()
+            .map_err(|source| SegmentError::Pack {
+                path: self.path.clone(),
+                offset: self.place.offset,
+                source,
+            })
+    }
 }
 
 /// Bytes of a segment that are not what was written.
@@ -46,6 +64,13 @@ pub struct Damage {
     pub offset: u64,
     /// How long it is, bytes.
     pub bytes: u64,
+}
+
+impl std::fmt::Display for Damage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (path, bytes, offset) = (self.path.display(), self.bytes, self.offset);
+        write!(f, "{path}: {bytes} bytes from byte {offset} are damaged")
+    }
 }
 
 /// Hands every valid block to `each`, in order, and says where the log goes
@@ -125,7 +150,8 @@ impl LoadedSegment {
                     segment: self.number,
                     offset,
                 };
-                each(ScannedBlock { place, block })?;
+                let path = self.path.clone();
+                each(ScannedBlock { place, block, path })?;
                 offset += span;
                 continue;
             }
@@ -138,7 +164,9 @@ impl LoadedSegment {
             damages.push(self.damage(offset, end - offset));
             offset = end;
         }
-        Ok((offset.max(SEGMENT_HEADER_BYTES), damages))
+        // A damaged end may lie anywhere; blocks begin at multiples of 8.
+        let end = offset.max(SEGMENT_HEADER_BYTES);
+        Ok((end.next_multiple_of(BLOCK_ALIGNMENT), damages))
     }
 
     fn damage(&self, offset: u64, bytes: u64) -> Damage {

@@ -10,7 +10,7 @@ use hikae_protocol::limits::LARGE_BYTES_MIN;
 use hikae_protocol::message::{
     ContentForm, Delta, DeltaEntry, DeltaState, LeafDelta, Tombstone, decode,
 };
-use hikae_protocol::objectpath::{LeafKey, ObjectPath};
+use hikae_protocol::objectpath::{LEAF_DEPTH_MAX, LeafKey, ObjectPath};
 use hikae_protocol::pack::{Items, Pack, PackBuilder};
 
 use super::replica::PullError;
@@ -139,6 +139,10 @@ impl Incoming {
                 .is_some_and(|last| entry.entry.path <= last)
             {
                 return Err(self.fault("its entries are not in order"));
+            }
+            let shallow = self.wanted.key.depth() < LEAF_DEPTH_MAX;
+            if shallow && entry.entry.path.as_bytes().contains(&b'/') {
+                return Err(self.fault("a file that belongs to a deeper leaf"));
             }
             self.entries.push(entry.clone());
         }

@@ -70,6 +70,18 @@ pub enum CenterError {
     /// A snapshot could not be signed.
     #[error("a snapshot could not be signed: {0}")]
     Sign(hikae_protocol::message::DecodeError),
+    /// The key is another one.
+    #[error(
+        "node.key is not the key that signed this catalogue; restore it, or remove the store to \
+         begin another life of the catalogue under the new key"
+    )]
+    Key,
+    /// The catalogue lost leaves to damage, and they can't be seen now.
+    #[error(
+        "damage took leaves from the catalogue; nothing is signed until every volume could be \
+         looked at whole: {0}"
+    )]
+    Damaged(String),
     /// The system gives no random numbers.
     #[error("the system gives no random numbers")]
     Random,

@@ -43,6 +43,18 @@ pub(super) fn refresh(
 ) -> Result<RefreshReport, CenterError> {
     let started = Instant::now();
     let mut report = RefreshReport::default();
+    if center
+        .catalogue
+        .commit_record()
+        .is_some_and(|held| held.signed.signer != center.id())
+    {
+        return Err(CenterError::Key);
+    }
+    let whole = center.catalogue.is_whole()?;
+    let look = match (whole, look) {
+        (false, Look::Due | Look::Hints) => Look::Walk,
+        (_, look) => look,
+    };
     let discovered = volumes::discover(center.config())?;
     let found = &discovered.volumes;
     report.volumes = found.len() as u64;
@@ -76,7 +88,13 @@ pub(super) fn refresh(
     }
     result?;
     forget_vanished(center, state, &discovered, accept, &mut report)?;
+    if !whole {
+        all_was_seen(state, &discovered, &report)?;
+    }
     commit(center, &mut report)?;
+    let rebuilt = center.catalogue.rebuilt();
+    let damages = rebuilt.iter().flat_map(|rebuilt| &rebuilt.damages);
+    report.errors.extend(damages.map(ToString::to_string));
     if matches!(look, Look::Walk | Look::Reread) && !center.indexes.is_empty() {
         for volume in found.iter().filter(|volume| !volume.is_registry()) {
             if let Err(error) = mismatch::compare(center, volume, &mut report) {
@@ -97,6 +115,25 @@ pub(super) fn refresh(
     state.save(center.catalogue.files())?;
     report.seconds = started.elapsed().as_secs_f64();
     Ok(report)
+}
+
+/// Whether the walk that brings back what damage took saw everything: what it
+/// did not see must not be signed away.
+///
+/// Errors: `CenterError::Damaged` with the first thing that it did not see.
+fn all_was_seen(
+    state: &SourceState,
+    discovered: &Discovered,
+    report: &RefreshReport,
+) -> Result<(), CenterError> {
+    let unseen = left_out(state).named.into_iter();
+    let unseen = unseen.chain(discovered.left_out.iter().cloned());
+    let mut unseen = unseen.filter(|item| item.reason.is_failure());
+    let first = report.errors.first().cloned();
+    match first.or_else(|| unseen.next().map(|item| item.to_string())) {
+        Some(what) => Err(CenterError::Damaged(what)),
+        None => Ok(()),
+    }
 }
 
 /// What is not copied: how many, and the first by name.
@@ -539,9 +576,7 @@ fn commit(center: &Center, report: &mut RefreshReport) -> Result<(), CenterError
         let verified = match (same, &held) {
             // Only stat records differ: the tree is what was signed before.
             (Some(_), Some(held)) => VerifiedSnapshot::verify(held.signed.clone(), &center.id())
-                .map_err(|_| {
-                    CenterError::Sign(hikae_protocol::message::DecodeError::Trailing(0))
-                })?,
+                .map_err(|_| CenterError::Key)?,
             _ => {
                 let next = Snapshot {
                     cursor: Cursor {
@@ -563,7 +598,7 @@ fn commit(center: &Center, report: &mut RefreshReport) -> Result<(), CenterError
                 VerifiedSnapshot::sign(next, &center.home.key).map_err(CenterError::Sign)?
             }
         };
-        catalogue.commit(&staged, &update, &verified, now_ms())?;
+        catalogue.commit(&staged, (&update, totals), &verified, now_ms())?;
     }
     if let Some(snapshot) = catalogue.snapshot() {
         report.sequence = snapshot.cursor.sequence;

@@ -14,6 +14,9 @@ use crate::walk::{LeftOut, LeftOutReason};
 /// Registry volumes have no INDEX DB rows and are walked at every refresh.
 const REGISTRY_LABEL: &[u8] = b"REG01";
 
+/// Replicas keep temporary files of their trees in a folder of this name.
+const RESERVED: &[u8] = b".hikae";
+
 /// One SS-MIX2 root.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VolumeRoot {
@@ -139,6 +142,13 @@ pub(super) fn discover(config: &Config) -> Result<Discovered, CenterError> {
     if let Some(volumes) = &config.volumes {
         let folder = Directory::open_root(&volumes.discover)?;
         for facility in folders(&folder, &mut left_out)? {
+            if facility.starts_with(RESERVED) {
+                left_out.push(LeftOut {
+                    path: PathText::new(&facility).to_string(),
+                    reason: LeftOutReason::Name("names that begin with .hikae are reserved".into()),
+                });
+                continue;
+            }
             let labels = folder
                 .open(&facility)
                 .and_then(|directory| folders(&directory, &mut left_out));

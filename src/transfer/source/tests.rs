@@ -126,7 +126,9 @@ impl Told {
             previous: None,
         };
         let signed = VerifiedSnapshot::sign(snapshot, &SigningKey::from_bytes(&[1; 32])).unwrap();
-        self.catalogue.commit(&staged, &update, &signed, 5).unwrap();
+        self.catalogue
+            .commit(&staged, (&update, totals), &signed, 5)
+            .unwrap();
     }
 
     fn fetched(&self, to: u64, leaves: Vec<LeafWant>) -> (Vec<LeafDelta>, Vec<Vec<u8>>) {
