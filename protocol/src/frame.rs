@@ -25,6 +25,8 @@ pub enum FrameKind {
     Contents,
     /// `Acknowledge`.
     Acknowledge,
+    /// `Beyond`.
+    Beyond,
     /// `Offer`.
     Offer,
     /// A pack of `LeafProof`.
@@ -39,11 +41,12 @@ pub enum FrameKind {
     Refused,
 }
 
-const KINDS: [(FrameKind, u8); 10] = [
+const KINDS: [(FrameKind, u8); 11] = [
     (FrameKind::Pull, 0x01),
     (FrameKind::Fetch, 0x02),
     (FrameKind::Contents, 0x03),
     (FrameKind::Acknowledge, 0x04),
+    (FrameKind::Beyond, 0x05),
     (FrameKind::Offer, 0x10),
     (FrameKind::Proof, 0x11),
     (FrameKind::ProofEnd, 0x12),

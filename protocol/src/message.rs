@@ -215,6 +215,15 @@ pub struct Acknowledge {
     pub lacking: u64,
 }
 
+/// Shows a source a snapshot of its own that is beyond the one it offers: its
+/// catalogue was restored from an older image, and it must begin the next
+/// epoch. Only its own signature makes it do so.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Beyond {
+    /// What the replica holds.
+    pub held: SignedSnapshot,
+}
+
 /// A request was not granted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{code:?}: {text}")]

@@ -14,8 +14,9 @@ use hikae_protocol::digest::{Digest, Domain};
 use hikae_protocol::entry::{Entry, manifest_digest};
 use hikae_protocol::frame::{FRAME_HEADER_BYTES, Frame, FrameHeader, FrameKind};
 use hikae_protocol::message::{
-    Acknowledge, ContentForm, Contents, Delta, DeltaEntry, DeltaState, Fetch, LeafDelta, LeafProof,
-    LeafWant, Offer, ProofBase, ProofEnd, Pull, Range, Refused, RefusedCode, Tombstone, decode,
+    Acknowledge, Beyond, ContentForm, Contents, Delta, DeltaEntry, DeltaState, Fetch, LeafDelta,
+    LeafProof, LeafWant, Offer, ProofBase, ProofEnd, Pull, Range, Refused, RefusedCode, Tombstone,
+    decode,
 };
 use hikae_protocol::objectpath::{LeafKey, ObjectPath};
 use hikae_protocol::pack::{Codec, Pack};
@@ -223,6 +224,7 @@ fn requests() {
         lacking: 2,
     };
     message("acknowledge", FrameKind::Acknowledge, &acknowledge);
+    message("beyond", FrameKind::Beyond, &Beyond { held: signed() });
 }
 
 /// [S4-1] an answer is a message, too, or packs.

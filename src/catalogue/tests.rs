@@ -211,7 +211,7 @@ fn an_index_of_another_time_is_rebuilt() {
 
 /// The blocks of a store: id, kind, items.
 fn blocks(store: &Path) -> Vec<(u64, BlockKind, Vec<Vec<u8>>)> {
-    let folder = SegmentFolder::in_store(&store).unwrap();
+    let folder = SegmentFolder::in_store(store).unwrap();
     let mut blocks = vec![];
     scan::<SegmentError>(&folder, |scanned| {
         let items = scanned.block.pack.unpack().unwrap();

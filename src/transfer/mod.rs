@@ -18,7 +18,7 @@ pub use source::serve;
 
 use hikae_protocol::message::Acknowledge;
 use hikae_protocol::objectpath::LeafKey;
-use hikae_protocol::snapshot::NodeId;
+use hikae_protocol::snapshot::{NodeId, SignedSnapshot};
 
 use crate::catalogue::{Catalogue, FileRecord};
 use crate::config::Peer;
@@ -55,6 +55,10 @@ pub trait Holdings: Send + Sync + 'static {
 
     /// The peer with this key, if it may pull.
     fn peer(&self, id: &NodeId) -> Option<Peer>;
+
+    /// A peer showed a snapshot that it holds, beyond the one offered. Not yet
+    /// verified.
+    fn beyond(&self, id: &NodeId, held: SignedSnapshot);
 
     /// A peer told how far it is.
     fn acknowledged(&self, id: &NodeId, acknowledge: Acknowledge);

@@ -34,8 +34,11 @@ pub struct Proven {
 pub(super) enum Proof {
     /// Nothing is newer.
     Unchanged,
-    /// The source is behind the replica.
-    Stale,
+    /// The source is behind the replica: in the same epoch or an older one.
+    Stale {
+        /// The same one.
+        same_epoch: bool,
+    },
     /// There is something to fetch.
     Proven(Box<Proven>),
 }
@@ -70,7 +73,13 @@ pub(super) async fn prove(
                 tracing::warn!("the own tree is not the signed one; asking for the whole list");
                 continue;
             }
-            Standing::Stale => return Ok(Proof::Stale),
+            Standing::Stale => {
+                let offered = answer.snapshot.snapshot().cursor.epoch;
+                let held = catalogue.snapshot().map(|held| held.cursor.epoch);
+                return Ok(Proof::Stale {
+                    same_epoch: held == Some(offered),
+                });
+            }
             _ => {}
         }
         if let Some(proven) = check(catalogue, answer)? {

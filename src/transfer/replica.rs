@@ -11,7 +11,8 @@ use hikae_protocol::exchange::ExchangeError;
 use hikae_protocol::frame::{Frame, FrameKind};
 use hikae_protocol::limits::{BUNDLE_BYTES, LARGE_BYTES_MIN};
 use hikae_protocol::message::{
-    Acknowledge, Contents, DeltaEntry, Fetch, LeafProof, LeafWant, Range, Refused, RefusedCode,
+    Acknowledge, Beyond, Contents, DeltaEntry, Fetch, LeafProof, LeafWant, Range, Refused,
+    RefusedCode,
 };
 use hikae_protocol::objectpath::LeafKey;
 use hikae_protocol::pack::{Pack, PackBuilder};
@@ -131,7 +132,15 @@ async fn pull_rounds(
         let round_trips = &mut report.proof_round_trips;
         let proven = match prove(connection, catalogue, trusted, round_trips).await? {
             Proof::Unchanged => break,
-            Proof::Stale => {
+            Proof::Stale { same_epoch } => {
+                // Only the signer itself can begin another epoch, and once is
+                // enough to tell it.
+                let signer = link::peer_of(connection) == Some(trusted);
+                if same_epoch && signer && !report.stale {
+                    report.stale = true;
+                    tell_beyond(connection, catalogue).await?;
+                    continue;
+                }
                 report.stale = true;
                 return Ok(report);
             }
@@ -147,6 +156,7 @@ async fn pull_rounds(
             continue;
         }
         report.changed = true;
+        report.stale = false;
         commits += 1;
         // A newer snapshot may have what this one's source lacked.
         if commits == LACKING_ROUNDS || catalogue.lacking()?.is_empty() {
@@ -207,9 +217,26 @@ async fn complete(
 ///
 /// Errors: `PullError::Link`.
 pub async fn acknowledge(link: &Link, told: &Acknowledge) -> Result<(), PullError> {
-    let (mut send, mut receive) = link::open(link.connection()).await?;
     let frame = Frame::message(FrameKind::Acknowledge, told).map_err(LinkError::from)?;
-    link::send(&mut send, &frame).await?;
+    tell(link.connection(), &frame).await
+}
+
+/// Shows the source its own snapshot that it no longer has.
+async fn tell_beyond(connection: &Connection, catalogue: &Catalogue) -> Result<(), PullError> {
+    let Some(commit) = catalogue.commit_record() else {
+        return Ok(());
+    };
+    let beyond = Beyond {
+        held: commit.signed,
+    };
+    let frame = Frame::message(FrameKind::Beyond, &beyond).map_err(LinkError::from)?;
+    tell(connection, &frame).await
+}
+
+/// Sends what has no answer, and waits until it was taken.
+async fn tell(connection: &Connection, frame: &Frame) -> Result<(), PullError> {
+    let (mut send, mut receive) = link::open(connection).await?;
+    link::send(&mut send, frame).await?;
     let _ = send.finish();
     while link::receive(&mut receive, ANSWER_DEADLINE)
         .await?

@@ -8,8 +8,8 @@ use hikae_protocol::limits::{
     BUNDLE_BYTES, FETCH_LEAVES_MAX, LARGE_BYTES_MIN, PROOF_LEAVES_MAX, RANGES_MAX,
 };
 use hikae_protocol::message::{
-    ContentForm, Contents, DeltaState, Fetch, LeafDelta, LeafProof, LeafWant, Offer, ProofBase,
-    ProofEnd, Pull, Refused, RefusedCode,
+    Beyond, ContentForm, Contents, DeltaState, Fetch, LeafDelta, LeafProof, LeafWant, Offer,
+    ProofBase, ProofEnd, Pull, Refused, RefusedCode,
 };
 use hikae_protocol::objectpath::LeafKey;
 use hikae_protocol::pack::PackBuilder;
@@ -131,6 +131,11 @@ async fn answer_request(
         FrameKind::Contents => ranges(&*holdings, &frame.decode()?),
         FrameKind::Acknowledge => {
             holdings.acknowledged(&peer, frame.decode()?);
+            Ok(vec![])
+        }
+        FrameKind::Beyond => {
+            let beyond: Beyond = frame.decode()?;
+            holdings.beyond(&peer, beyond.held);
             Ok(vec![])
         }
         other => Err(refused(

@@ -23,7 +23,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use hikae_protocol::digest::Digest;
 use hikae_protocol::message::Acknowledge;
 use hikae_protocol::objectpath::LeafKey;
-use hikae_protocol::snapshot::NodeId;
+use hikae_protocol::snapshot::{NodeId, SignedSnapshot, Snapshot, VerifiedSnapshot};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::catalogue::{Catalogue, CatalogueError, FileRecord};
@@ -223,6 +223,25 @@ impl Center {
         self.catalogue.close()
     }
 
+    /// A replica holds a snapshot of this center that is beyond its catalogue:
+    /// the store was restored from an older image. Cursors of this epoch mean
+    /// two things from now on, so the next one begins.
+    fn begin_epoch_after(&self, held: &Snapshot) -> Result<(), CenterError> {
+        let _state = locked(&self.state);
+        let is_beyond = self.catalogue.snapshot().is_some_and(|own| {
+            own.cursor.epoch == held.cursor.epoch && own.cursor.sequence < held.cursor.sequence
+        });
+        if !is_beyond {
+            return Ok(());
+        }
+        tracing::error!(
+            sequence = held.cursor.sequence,
+            "a replica holds a later snapshot of this center: was its store restored from an \
+             older image? The next epoch begins"
+        );
+        refresh::begin_epoch(self)
+    }
+
     fn root_of(&self, volume: &[u8]) -> Option<PathBuf> {
         locked(&self.roots).get(volume).cloned()
     }
@@ -339,6 +358,16 @@ impl Holdings for Center {
             .iter()
             .find(|peer| peer.id == *id)
             .cloned()
+    }
+
+    fn beyond(&self, id: &NodeId, held: SignedSnapshot) {
+        let Ok(held) = VerifiedSnapshot::verify(held, &self.id()) else {
+            tracing::warn!(peer = %id, "a snapshot of the peer is not signed by this center");
+            return;
+        };
+        if let Err(error) = self.begin_epoch_after(held.snapshot()) {
+            tracing::error!(%error, "the next epoch could not be begun");
+        }
     }
 
     fn acknowledged(&self, id: &NodeId, acknowledge: Acknowledge) {

@@ -91,7 +91,7 @@ pub(super) fn refresh(
     if !whole {
         all_was_seen(state, &discovered, &report)?;
     }
-    commit(center, &mut report)?;
+    commit(center, None, &mut report)?;
     let rebuilt = center.catalogue.rebuilt();
     let damages = rebuilt.iter().flat_map(|rebuilt| &rebuilt.damages);
     report.errors.extend(damages.map(ToString::to_string));
@@ -561,18 +561,35 @@ fn next_sequence(center: &Center) -> u64 {
         .map_or(1, |snapshot| snapshot.cursor.sequence + 1)
 }
 
-/// Signs and commits what was staged, if there is anything or nothing was
-/// ever signed.
-fn commit(center: &Center, report: &mut RefreshReport) -> Result<(), CenterError> {
+/// Signs the tree as it is under the next epoch.
+pub(super) fn begin_epoch(center: &Center) -> Result<(), CenterError> {
+    if !center.catalogue.is_whole()? {
+        // The walk that is due comes first; a replica tells again.
+        return Ok(());
+    }
+    let mut next = new_epoch()?;
+    if let Some(snapshot) = center.catalogue.snapshot() {
+        next.counter = next.counter.max(snapshot.cursor.epoch.counter + 1);
+    }
+    commit(center, Some(next), &mut RefreshReport::default())
+}
+
+/// Signs and commits what was staged, if there is anything, nothing was ever
+/// signed, or an epoch begins.
+fn commit(
+    center: &Center,
+    epoch: Option<Epoch>,
+    report: &mut RefreshReport,
+) -> Result<(), CenterError> {
     let catalogue = &center.catalogue;
     let staged = catalogue.all_staged()?;
     let held = catalogue.commit_record();
     let snapshot = catalogue.snapshot();
-    if !staged.is_empty() || snapshot.is_none() {
+    if !staged.is_empty() || snapshot.is_none() || epoch.is_some() {
         let (update, totals) = catalogue.with_leaves(&staged)?;
         let same = snapshot
             .as_ref()
-            .filter(|snapshot| snapshot.root == update.root);
+            .filter(|snapshot| snapshot.root == update.root && epoch.is_none());
         let verified = match (same, &held) {
             // Only stat records differ: the tree is what was signed before.
             (Some(_), Some(held)) => VerifiedSnapshot::verify(held.signed.clone(), &center.id())
@@ -580,9 +597,10 @@ fn commit(center: &Center, report: &mut RefreshReport) -> Result<(), CenterError
             _ => {
                 let next = Snapshot {
                     cursor: Cursor {
-                        epoch: match &snapshot {
-                            Some(snapshot) => snapshot.cursor.epoch,
-                            None => first_epoch()?,
+                        epoch: match (epoch, &snapshot) {
+                            (Some(epoch), _) => epoch,
+                            (None, Some(snapshot)) => snapshot.cursor.epoch,
+                            (None, None) => new_epoch()?,
                         },
                         sequence: next_sequence(center),
                     },
@@ -610,7 +628,7 @@ fn commit(center: &Center, report: &mut RefreshReport) -> Result<(), CenterError
     Ok(())
 }
 
-fn first_epoch() -> Result<Epoch, CenterError> {
+fn new_epoch() -> Result<Epoch, CenterError> {
     let mut random = [0; 16];
     getrandom::fill(&mut random).map_err(|_| CenterError::Random)?;
     // A center that lost its store begins a later life than the one before,

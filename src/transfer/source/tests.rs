@@ -8,7 +8,7 @@ use hikae_protocol::digest::Digest;
 use hikae_protocol::entry::Entry;
 use hikae_protocol::message::{Acknowledge, Delta, Range, decode};
 use hikae_protocol::objectpath::ObjectPath;
-use hikae_protocol::snapshot::{Epoch, Snapshot, VerifiedSnapshot};
+use hikae_protocol::snapshot::{Epoch, Snapshot, VerifiedSnapshot, SignedSnapshot};
 use hikae_protocol::tree::oracle_root;
 
 use super::*;
@@ -49,6 +49,8 @@ impl Holdings for Told {
     fn peer(&self, _: &NodeId) -> Option<Peer> {
         None
     }
+
+    fn beyond(&self, _: &NodeId, _: SignedSnapshot) {}
 
     fn acknowledged(&self, _: &NodeId, _: Acknowledge) {}
 }
