@@ -217,7 +217,7 @@ async fn answer(mut send: quinn::SendStream, mut receive: quinn::RecvStream, scr
         kind: FrameHeader::parse(header.try_into().unwrap()).unwrap().kind,
         payload: Bytes::copy_from_slice(payload),
     };
-    if request.kind == FrameKind::Acknowledge {
+    if matches!(request.kind, FrameKind::Acknowledge | FrameKind::Beyond) {
         let _ = send.finish();
         return;
     }
