@@ -8,7 +8,7 @@ use hikae_protocol::digest::Digest;
 use hikae_protocol::entry::Entry;
 use hikae_protocol::message::{Acknowledge, Delta, Range, decode};
 use hikae_protocol::objectpath::ObjectPath;
-use hikae_protocol::snapshot::{Epoch, Snapshot, VerifiedSnapshot, SignedSnapshot};
+use hikae_protocol::snapshot::{Epoch, SignedSnapshot, Snapshot, VerifiedSnapshot};
 use hikae_protocol::tree::oracle_root;
 
 use super::*;
