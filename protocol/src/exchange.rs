@@ -5,7 +5,7 @@
 //! add up to the signed root is for the owner of the tree to compute.
 
 use crate::frame::{Frame, FrameError, FrameKind};
-use crate::limits::{PROOF_LEAVES_MAX, PROOF_TOTAL_MAX};
+use crate::limits::{PASSING_LEAVES_MAX, PROOF_LEAVES_MAX, PROOF_TOTAL_MAX};
 use crate::message::{LeafProof, Offer, ProofBase, ProofEnd, Refused, decode};
 use crate::objectpath::LeafKey;
 use crate::snapshot::{NodeId, Snapshot, SnapshotError, Standing, VerifiedSnapshot, standing};
@@ -16,7 +16,11 @@ enum State {
     /// The pull is sent; only an offer may come.
     Asked,
     /// The offer is there; leaves may come, in canonical order, or the end.
-    Proving { last: Option<LeafKey>, leaves: u64 },
+    Proving {
+        last: Option<LeafKey>,
+        leaves: u64,
+        leaves_max: u64,
+    },
     /// The proof is complete, or was not needed.
     Ended,
 }
@@ -68,6 +72,12 @@ pub enum ExchangeError {
         /// Leaves until then.
         leaves: u64,
     },
+    /// More leaves than there can be.
+    #[error("the peer lists more leaves than the snapshot counts: over {most}")]
+    Many {
+        /// How many there can be.
+        most: u64,
+    },
     /// The peer refused.
     #[error("the peer refused: {0}")]
     Refused(Refused),
@@ -105,7 +115,11 @@ impl PullExchange {
         }
         match std::mem::replace(&mut self.state, State::Ended) {
             State::Asked => self.offered(frame),
-            State::Proving { last, leaves } => self.proving(frame, last, leaves),
+            State::Proving {
+                last,
+                leaves,
+                leaves_max,
+            } => self.proving(frame, last, leaves, leaves_max),
             State::Ended => Err(ExchangeError::Order {
                 found: frame.kind,
                 expected: "nothing",
@@ -128,9 +142,19 @@ impl PullExchange {
                 snapshot.snapshot().clone(),
             )));
         }
+        let held = self.held.as_ref().map_or(0, |held| held.leaves);
+        let offered = snapshot.snapshot().leaves;
+        let leaves_max = match base {
+            ProofBase::Empty => offered,
+            // Leaves that came and went since are in neither tree.
+            ProofBase::Cursor => held
+                .saturating_add(offered)
+                .saturating_add(PASSING_LEAVES_MAX),
+        };
         self.state = State::Proving {
             last: None,
             leaves: 0,
+            leaves_max: leaves_max.min(PROOF_TOTAL_MAX),
         };
         Ok(Progress::Offered {
             snapshot: Box::new(snapshot),
@@ -144,6 +168,7 @@ impl PullExchange {
         frame: &Frame,
         mut last: Option<LeafKey>,
         mut leaves: u64,
+        leaves_max: u64,
     ) -> Result<Progress, ExchangeError> {
         match frame.kind {
             FrameKind::ProofEnd => match frame.decode::<ProofEnd>()?.leaves == leaves {
@@ -162,13 +187,20 @@ impl PullExchange {
                 for item in items.iter() {
                     let proof: LeafProof = decode(item).map_err(|error| frame.wrong(error))?;
                     leaves += 1;
-                    if last.as_ref() >= Some(&proof.key) || leaves > PROOF_TOTAL_MAX {
+                    if last.as_ref() >= Some(&proof.key) {
                         return Err(ExchangeError::Proof { leaves });
+                    }
+                    if leaves > leaves_max {
+                        return Err(ExchangeError::Many { most: leaves_max });
                     }
                     last = Some(proof.key.clone());
                     proofs.push(proof);
                 }
-                self.state = State::Proving { last, leaves };
+                self.state = State::Proving {
+                    last,
+                    leaves,
+                    leaves_max,
+                };
                 Ok(Progress::Leaves(proofs))
             }
             found => Err(ExchangeError::Order {
@@ -189,6 +221,10 @@ mod tests {
     use crate::snapshot::{Cursor, Epoch};
 
     fn offer(key: &SigningKey, sequence: u64) -> Frame {
+        offer_of(key, sequence, 2)
+    }
+
+    fn offer_of(key: &SigningKey, sequence: u64, leaves: u64) -> Frame {
         let snapshot = Snapshot {
             cursor: Cursor {
                 epoch: Epoch {
@@ -198,7 +234,7 @@ mod tests {
                 sequence,
             },
             root: Digest::of_content(&sequence.to_le_bytes()),
-            leaves: 0,
+            leaves,
             entries: 0,
             bytes: 0,
             time_ms: 0,
@@ -248,7 +284,8 @@ mod tests {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let most = &names[..PROOF_LEAVES_MAX];
         let run = |leaves: &[&str]| {
-            let frames = [offer(&key, 1), proof(leaves), end(leaves.len() as u64)];
+            let count = leaves.len() as u64;
+            let frames = [offer_of(&key, 1, count), proof(leaves), end(count)];
             run(&frames, &key)
         };
         assert!(run(most).unwrap());
@@ -256,7 +293,7 @@ mod tests {
         assert!(run(&[]).is_err());
     }
 
-    /// [S8-1] [S7-4] frames come in one order: offer, proofs in canonical
+    /// [S8-11] no more leaves than there can be; [S8-1] [S7-4] frames come in one order: offer, proofs in canonical
     /// order, end; the end has their number.
     #[test]
     fn order_is_kept() {
@@ -273,6 +310,7 @@ mod tests {
             vec![offer(&key, 1), proof(&["F/L/b", "F/L/a"])],
             vec![offer(&key, 1), proof(&["F/L/a"]), proof(&["F/L/a"])],
             vec![offer(&key, 1), proof(&["F/L/a"]), end(2)],
+            vec![offer(&key, 1), proof(&["F/L/a", "F/L/b", "F/L/c"]), end(3)],
             vec![offer(&key, 1), end(0), end(0)],
         ] {
             assert!(run(&bad, &key).is_err(), "{bad:?}");

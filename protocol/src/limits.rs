@@ -32,6 +32,9 @@ pub const RANGES_MAX: usize = 4096;
 pub const PROOF_LEAVES_MAX: usize = 16 * 1024;
 /// Leaves in one proof.
 pub const PROOF_TOTAL_MAX: u64 = 64 * 1024 * 1024;
+/// Leaves in a proof from a cursor that are in neither tree: they came and
+/// went since.
+pub const PASSING_LEAVES_MAX: u64 = 64 * 1024;
 /// Requests that a source answers at once on one connection.
 pub const STREAMS_MAX: u32 = 32;
 /// The window of a zstd frame, as a power of two (8 MiB).

@@ -66,6 +66,8 @@ pub(super) struct Incoming {
     old: LeafRecord,
     entries: Vec<DeltaEntry>,
     tombstones: Vec<Tombstone>,
+    /// Entries that the whole snapshot has: more can't be proven.
+    entries_max: u64,
     /// Contents that are stored already, by digest.
     places: HashMap<Digest, ContentPlace>,
 }
@@ -93,13 +95,18 @@ pub(super) struct Taken {
 
 impl Incoming {
     /// A leaf of which nothing came yet.
-    pub(super) fn new(wanted: WantedLeaf, catalogue: &Catalogue) -> Result<Incoming, PullError> {
+    pub(super) fn new(
+        wanted: WantedLeaf,
+        catalogue: &Catalogue,
+        entries_max: u64,
+    ) -> Result<Incoming, PullError> {
         let old = catalogue.leaf_record(&wanted.key)?;
         Ok(Incoming {
             old: old.unwrap_or_else(|| LeafRecord::empty(wanted.key.clone())),
             wanted,
             entries: vec![],
             tombstones: vec![],
+            entries_max,
             places: HashMap::new(),
         })
     }
@@ -123,6 +130,7 @@ impl Incoming {
             },
             old,
             tombstones: vec![],
+            entries_max: u64::MAX,
             places: HashMap::new(),
         }
     }
@@ -145,6 +153,12 @@ impl Incoming {
                 return Err(self.fault("a file that belongs to a deeper leaf"));
             }
             self.entries.push(entry.clone());
+        }
+        if self.entries.len() as u64 > self.entries_max {
+            return Err(self.fault("more entries than the whole snapshot counts"));
+        }
+        if !self.tombstones.is_empty() && !delta.tombstones.is_empty() {
+            return Err(self.fault("removed paths in a further part"));
         }
         self.tombstones.extend(delta.tombstones);
         Ok(())

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use hikae_protocol::digest::Digest;
-use hikae_protocol::exchange::{Progress, PullExchange};
+use hikae_protocol::exchange::{ExchangeError, Progress, PullExchange};
 use hikae_protocol::frame::{Frame, FrameKind};
 use hikae_protocol::message::{LeafProof, ProofBase, Pull};
 use hikae_protocol::objectpath::LeafKey;
@@ -62,7 +62,13 @@ pub(super) async fn prove(
 ) -> Result<Proof, PullError> {
     for whole in [false, true] {
         *round_trips += 1;
-        let answer = ask(connection, catalogue, trusted, whole).await?;
+        let answer = match ask(connection, catalogue, trusted, whole).await {
+            Err(PullError::Exchange(error @ ExchangeError::Many { .. })) if !whole => {
+                tracing::warn!(%error, "asking for the whole list");
+                continue;
+            }
+            answer => answer?,
+        };
         match answer.standing {
             // The own tree may have lost leaves to damage: it is whole only
             // if it adds up.

@@ -150,6 +150,7 @@ async fn pull_rounds(
             connection,
             catalogue,
             to: proven.snapshot.snapshot().cursor,
+            entries: proven.snapshot.snapshot().entries,
             monitor,
         };
         if !round.run(proven, &mut report).await? {
@@ -195,6 +196,7 @@ async fn complete(
         connection,
         catalogue,
         to: snapshot.cursor,
+        entries: snapshot.entries,
         monitor,
     };
     let mut completed = stream::iter(still)
@@ -250,6 +252,8 @@ struct Round<'a> {
     connection: &'a Connection,
     catalogue: &'a Arc<Catalogue>,
     to: Cursor,
+    /// Entries of that snapshot.
+    entries: u64,
     monitor: &'a dyn Monitor,
 }
 
@@ -371,7 +375,7 @@ impl Round<'_> {
         let leaves = wanted.len() as u64;
         let mut waiting: Vec<Incoming> = Vec::new();
         for leaf in wanted {
-            waiting.push(Incoming::new(leaf, self.catalogue)?);
+            waiting.push(Incoming::new(leaf, self.catalogue, self.entries)?);
         }
         while !waiting.is_empty() {
             let wants: Vec<LeafWant> = waiting.iter().map(next_want).collect();
@@ -416,7 +420,7 @@ impl Round<'_> {
         let mut waiting = taken.unfinished;
         for wanted in taken.mismatched {
             tracing::warn!(leaf = %wanted.key.text(), "a delta does not fit; asking for the whole leaf");
-            waiting.push(Incoming::new(wanted, self.catalogue)?);
+            waiting.push(Incoming::new(wanted, self.catalogue, self.entries)?);
         }
         Ok(waiting)
     }
