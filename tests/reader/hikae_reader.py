@@ -879,16 +879,16 @@ class Store:
                 head = segment_header(data)
                 if head["version"] != 1:
                     raise Refusal(file, 8, 4, f"version {head['version']}")
-                self.id = self.id or head["store"]
-                if head["store"] != self.id:
-                    raise Refusal(file, 16, 16, "of another store")
                 need(head["number"] == number, f"the header of segment {head['number']} [S9-1]")
                 need(number or len(data) == 40, "store.id is longer than a header")
+                self.id = self.id or head["store"]
+                if head["store"] != self.id:
+                    raise Refusal(file, 16, 16, "of another store [S9-13]")
             except Malformed as error:
                 if number and number == last and len(data) <= SEGMENT_HEADER_BYTES:
                     self.notes.append(f"{file} was never begun")
                     continue
-                self.damaged(file, 0, min(40, len(data)), str(error))
+                self.damaged(file, 0, SEGMENT_HEADER_BYTES, str(error))
             if number:
                 begun.append(number)
         return begun
