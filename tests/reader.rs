@@ -1,0 +1,284 @@
+//! A second reader, written from SPEC.md alone in another language
+//! (`tests/reader/hikae_reader.py`), understands every golden file and the
+//! stores that the binary leaves on disk.
+
+#![allow(clippy::unwrap_used, reason = "a test that can not go on fails")]
+
+mod harness;
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+use std::time::{Duration, UNIX_EPOCH};
+
+use harness::{Site, assert_same, copy, differences, look};
+use serde_json::Value;
+
+const VOLUME: &str = "0410000001/STD01";
+
+fn here() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/reader"))
+}
+
+/// What a program says, or what to do so that there is one.
+fn run(command: &mut Command, remedy: &str) -> Output {
+    let output = command
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}: {remedy}"));
+    assert!(
+        output.status.success(),
+        "{command:?}: {remedy}\n{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output
+}
+
+/// The interpreter of an environment that has the packages of
+/// `requirements.txt`. It lies in Cargo's folder for temporary files of tests
+/// and is made once, and again when the packages are other ones.
+fn python() -> &'static Path {
+    static PYTHON: OnceLock<PathBuf> = OnceLock::new();
+    PYTHON.get_or_init(|| {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("reader");
+        fs::create_dir_all(&folder).unwrap();
+        // Another process may make the same one.
+        let lock = File::create(folder.join("lock")).unwrap();
+        lock.lock().unwrap();
+        let (venv, made) = (folder.join("venv"), folder.join("made"));
+        let requirements = here().join("requirements.txt");
+        let wanted = fs::read_to_string(&requirements).unwrap();
+        let python = venv.join("bin/python");
+        if python.exists() && fs::read_to_string(&made).is_ok_and(|found| found == wanted) {
+            return python;
+        }
+        let _ = fs::remove_file(&made);
+        let _ = fs::remove_dir_all(&venv);
+        run(
+            Command::new("python3").args(["-c", "import venv, ensurepip"]),
+            "install Python 3 with venv (Debian: apt-get install python3 python3-venv)",
+        );
+        run(
+            Command::new("python3").args(["-m", "venv"]).arg(&venv),
+            "install Python's venv (Debian: apt-get install python3-venv)",
+        );
+        run(
+            Command::new(&python)
+                .args(["-m", "pip", "install", "--quiet", "-r"])
+                .arg(&requirements),
+            "the packages of tests/reader/requirements.txt come from PyPI: there has to be \
+             a network, or pip has to be told of an index",
+        );
+        fs::write(&made, wanted).unwrap();
+        python
+    })
+}
+
+fn reader() -> Command {
+    let mut command = Command::new(python());
+    command.arg(here().join("hikae_reader.py"));
+    command
+}
+
+/// What the reader says of a store, and its exit code.
+fn read(store: &Path, more: &[&str]) -> (i32, Value) {
+    let output = reader()
+        .arg("store")
+        .arg(store)
+        .arg("--json")
+        .args(more)
+        .output()
+        .unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{error}"));
+    (output.status.code().unwrap(), report)
+}
+
+/// What the reader says of a store that is whole and has two of each commit.
+#[track_caller]
+fn read_whole(store: &Path, more: &[&str]) -> Value {
+    let (code, report) = read(store, more);
+    assert_eq!(code, 0, "{report:#}");
+    assert_eq!(report["damage"], Value::Array(Vec::new()), "{report:#}");
+    assert_eq!(report["root"], report["signed_root"], "{report:#}");
+    assert_eq!(report["every_root"], true, "{report:#}");
+    assert_eq!(report["signature"], "holds", "{report:#}");
+    assert_eq!(report["copies"], 2, "{report:#}");
+    assert_eq!(report["lacking"], 0, "{report:#}");
+    let odd = report["odd"].as_array().unwrap();
+    assert!(odd.is_empty(), "SPEC.md says otherwise: {odd:#?}");
+    report
+}
+
+/// [S1-1] to [S1-3] and the forms of sections 4 to 9: every golden file.
+#[test]
+fn every_golden_file_is_understood() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folders = [root.join("protocol/testdata"), root.join("testdata")];
+    let output = reader().arg("golden").args(&folders).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    let good: BTreeSet<&str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("ok ")?.split(':').next())
+        .collect();
+    let files = folders
+        .iter()
+        .flat_map(|folder| fs::read_dir(folder).unwrap());
+    let mut count = 0;
+    for path in files.map(|item| item.unwrap().path()) {
+        if path.extension().is_some_and(|extension| extension == "hex") {
+            let name = path.file_stem().unwrap().to_str().unwrap();
+            assert!(good.contains(name), "{name} was not read: {text}");
+            count += 1;
+        }
+    }
+    assert!(count > 25, "only {count} golden files");
+}
+
+/// A backup of a center with what a storage may have: files on every level of
+/// a volume, one without bytes, a large one, one from before the epoch, names
+/// in Shift_JIS and leaves of many pages; and the day after.
+fn copied() -> Site {
+    let site = Site::generated(1, 20, 300);
+    let put = |path: &str, content: &[u8]| site.put(&format!("{VOLUME}/{path}"), content);
+    put("in_the_volume", b"no leaf of a patient");
+    put("100/in_a_folder", b"both a leaf and a node");
+    put("100/000/1000001/20250401/OMP-01/empty", b"");
+    let large: Vec<u8> = (0..2_700_000u32).map(|at| (at / 7) as u8).collect();
+    put("100/000/1000001/20250401/OMG-01/image", &large);
+    put("100/000/1000002/20250401/OMP-01/old", b"before the epoch");
+    let old = format!("{VOLUME}/100/000/1000002/20250401/OMP-01/old");
+    let old = File::options().write(true).open(site.volumes().join(old));
+    old.unwrap()
+        .set_modified(UNIX_EPOCH - Duration::new(86_400, 1))
+        .unwrap();
+    let name = [b"100/000/1000003/20250401/".as_slice(), b"\x8d\x54\x82\xa6"].concat();
+    let name = std::os::unix::ffi::OsStringExt::from_vec(name);
+    let name: std::ffi::OsString = name;
+    let path = site.volumes().join(VOLUME).join(name);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, b"a name that is not UTF-8").unwrap();
+    for number in 0..1500 {
+        put(
+            &format!("100/000/1000004/20250401/OMP-01/{number:05}"),
+            &[number as u8; 3],
+        );
+    }
+    site.center(&["scan", "--walk"]).ok();
+    site.sync().ok();
+    site.day(60);
+    site.center(&["scan"]).ok();
+    site.sync().ok();
+    site.assert_equal();
+    site
+}
+
+fn store(site: &Site, home: &str) -> PathBuf {
+    site.path(home).join("store")
+}
+
+/// [S5-3] [S5-5] [S9-9] [S9-14] as somebody else reads them.
+#[test]
+fn another_reader_finds_in_a_backup_what_the_center_has() {
+    let site = copied();
+    let to = site.text("read");
+    let center = site.center_id.clone();
+    let report = read_whole(&store(&site, "backup"), &["--to", &to, "--signer", &center]);
+    let found = differences(&site.volumes(), Path::new(&to));
+    assert!(found.is_empty(), "{found:#?}");
+    assert_same(&site.volumes(), Path::new(&to));
+    assert_eq!(report["entries"], look(&site.volumes()).len());
+    assert_eq!(report["signer"], center);
+    assert!(report["commits"].as_u64().unwrap() >= 2, "{report:#}");
+    // The center's store has the same tree, and no contents.
+    let source = read_whole(&store(&site, "center"), &[]);
+    assert_eq!(source["root"], report["root"]);
+    assert_eq!(source["in_storage"], report["entries"]);
+    assert_eq!(source["written"], 0);
+    // Somebody else's signature is not this center's.
+    let (code, _) = read(
+        &store(&site, "backup"),
+        &["--signer", &site.backup_id.clone()],
+    );
+    assert_eq!(code, 3);
+}
+
+/// [S9-8] as somebody else reads it.
+#[test]
+fn another_reader_joins_a_record_in_parts() {
+    let site = Site::empty();
+    site.configure(false);
+    for number in 0..6_000 {
+        let path = format!("{VOLUME}/100/000/1000001/{}{number:05}", "x".repeat(180));
+        site.put(&path, &[number as u8; 2]);
+    }
+    site.center(&["scan"]).ok();
+    site.sync().ok();
+    let to = site.text("read");
+    let report = read_whole(&store(&site, "backup"), &["--to", &to]);
+    assert!(report["kinds"]["part"].as_u64().unwrap() >= 2, "{report:#}");
+    assert_same(&site.volumes(), Path::new(&to));
+}
+
+/// [S9-4] [S9-5] [S9-6]: one byte that rots is named, wherever it is. Only
+/// the second copy of the last commit can't be told from a torn tail; its
+/// first copy is there then.
+#[test]
+fn another_reader_names_every_byte_that_rots() {
+    let site = copied();
+    let whole = read_whole(&store(&site, "backup"), &[]);
+    let rotten = site.path("rotten");
+    copy(&store(&site, "backup"), &rotten);
+    let name = "segments/00000001.seg";
+    let path = rotten.join(name);
+    let bytes = fs::read(&path).unwrap();
+    let blocks = blocks(&bytes);
+    let last = *blocks.last().unwrap();
+    assert_eq!(bytes[last + KIND], COMMIT, "the store ends with a commit");
+    // Each field of the segment's header and of three blocks' headers, and
+    // places all over the segment.
+    let mut offsets: BTreeSet<usize> = [0, 8, 12, 16, 31, 32, 39].into();
+    for block in [blocks[0], blocks[blocks.len() / 2], last] {
+        offsets.extend([0, KIND, 5, 6, 8, 16, 20, 24, 28, 32, 64, 72].map(|at| block + at));
+    }
+    offsets.extend((0..20).map(|part| bytes.len() / 20 * part + 41));
+    // The first copy of the last commit, and the very last byte.
+    offsets.extend([blocks[blocks.len() - 2] + 80, last + 80, bytes.len() - 1]);
+    assert!(offsets.len() >= 60, "only {} offsets", offsets.len());
+    for at in offsets {
+        let mut flipped = bytes.clone();
+        flipped[at] ^= 1 << (at % 8);
+        fs::write(&path, &flipped).unwrap();
+        let (code, report) = read(&rotten, &[]);
+        if at >= last {
+            assert_eq!(code, 0, "byte {at}: {report:#}");
+            assert_eq!(report["root"], whole["root"]);
+            assert_eq!(report["signed_root"], whole["root"]);
+            assert_eq!(report["copies"], 1, "byte {at}: {report:#}");
+            continue;
+        }
+        assert_eq!(code, 3, "byte {at}: {report:#}");
+        let number = |place: &Value, field: &str| place[field].as_u64().unwrap() as usize;
+        let damage = report["damage"].as_array().unwrap();
+        let named = damage.iter().any(|place| {
+            let (from, length) = (number(place, "offset"), number(place, "length"));
+            place["file"] == name && (from..from + length).contains(&at)
+        });
+        assert!(named, "byte {at}: {report:#}");
+    }
+    fs::write(&path, &bytes).unwrap();
+    read_whole(&rotten, &[]);
+}
+
+/// Where a block's header has its kind, and the one of commits.
+const KIND: usize = 4;
+const COMMIT: u8 = 4;
+
+/// Where blocks begin, by their magic alone.
+fn blocks(bytes: &[u8]) -> Vec<usize> {
+    let places = (40..bytes.len() - 72).step_by(8);
+    places.filter(|&at| bytes[at..at + 4] == *b"hkBL").collect()
+}

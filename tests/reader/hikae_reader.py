@@ -1,0 +1,1462 @@
+#!/usr/bin/env python3
+"""A second reader of hikae's formats, written from SPEC.md alone.
+
+    hikae_reader.py golden FILE|FOLDER ...    golden bytes, field by field
+    hikae_reader.py store STORE [--to DIR]    a node's store folder
+
+`store` says what a store has and whether it is whole. With --to it writes the
+tree of the last commit as plain files. It only reads the store, and takes no
+lock: no node should write to it meanwhile.
+
+What is odd contradicts SPEC.md, or is what a whole store does not have, but
+takes nothing from the tree.
+
+Exit codes: 0 all is whole, 1 it could not be done, 2 usage, 3 not whole; the
+places are named by file, first byte and length.
+
+Numbers in brackets are the rules of SPEC.md.
+"""
+
+import argparse
+import json
+import os
+import re
+import sys
+
+import blake3
+import zstandard
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+MIB = 1024 * 1024
+
+
+class Malformed(Exception):
+    """Bytes that a reader has to refuse."""
+
+
+def need(condition, text):
+    if not condition:
+        raise Malformed(text)
+
+
+# ---------------------------------------------------------------- section 5.1
+
+CONTEXTS = {
+    "manifest": "hikae 1 manifest page",
+    "node": "hikae 1 node page",
+    "boundary": "hikae 1 page boundary",
+    "snapshot": "hikae 1 snapshot",
+    "block": "hikae 1 block",
+    "header": "hikae 1 header",
+    "record": "hikae 1 record",
+}
+
+
+def digest(domain, data):
+    return blake3.blake3(data, derive_key_context=CONTEXTS[domain]).digest()
+
+
+def content_digest(data):
+    return blake3.blake3(data).digest()
+
+
+# ---------------------------------------------------------------- section 1.2
+
+
+class Postcard:
+    """The fields of a value in postcard, one after the other."""
+
+    def __init__(self, data):
+        self.data = bytes(data)
+        self.at = 0
+
+    def take(self, count):
+        end = self.at + count
+        need(end <= len(self.data), "ends before the last field [S1-2]")
+        taken = self.data[self.at : end]
+        self.at = end
+        return taken
+
+    def varint(self, bytes_max, last_max):
+        value = 0
+        for place in range(bytes_max):
+            byte = self.take(1)[0]
+            need(place < bytes_max - 1 or byte <= last_max, "a varint over its bound [S1-2]")
+            value |= (byte & 0x7F) << (7 * place)
+            if byte < 0x80:
+                return value
+        raise Malformed("a varint over its bound [S1-2]")
+
+    def u32(self):
+        return self.varint(5, 0x0F)
+
+    def u64(self):
+        return self.varint(10, 0x01)
+
+    def i64(self):
+        value = self.u64()
+        return (value >> 1) ^ -(value & 1)
+
+    def bool(self):
+        byte = self.take(1)[0]
+        need(byte <= 1, f"a bool of {byte} [S1-2]")
+        return byte == 1
+
+    def bytes(self):
+        return self.take(self.u64())
+
+    def text(self):
+        try:
+            return self.bytes().decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise Malformed("text that is not UTF-8 [S1-2]") from error
+
+    def fixed(self, count):
+        return self.take(count)
+
+    def option(self, form):
+        byte = self.take(1)[0]
+        need(byte <= 1, f"an option's tag of {byte} [S1-2]")
+        return form(self) if byte else None
+
+    def list(self, form):
+        return [form(self) for _ in range(self.u64())]
+
+    def enum(self, *variants):
+        index = self.u32()
+        need(index < len(variants), f"a variant of index {index} [S1-2]")
+        name, form = variants[index]
+        return {name: form(self) if form else None}
+
+    def end(self):
+        left = len(self.data) - self.at
+        need(left == 0, f"{left} bytes are left over [S1-3]")
+
+
+def decode(form, data):
+    """One value that fills its bytes."""
+    fields = Postcard(data)
+    value = form(fields)
+    fields.end()
+    return value
+
+
+def variant(value):
+    """Name and fields of an enum's value."""
+    return next(iter(value.items()))
+
+
+# ------------------------------------------------------------------ section 3
+
+PATH_BYTES_MAX = 4096
+COMPONENT_BYTES_MAX = 255
+
+
+def check_path(path, least=1, most=64):
+    need(1 <= len(path) <= PATH_BYTES_MAX, f"a path of {len(path)} bytes [S3-1]")
+    components = path.split(b"/")
+    need(least <= len(components) <= most, f"a path of {len(components)} components: {shown(path)}")
+    for component in components:
+        good = 1 <= len(component) <= COMPONENT_BYTES_MAX and b"\0" not in component
+        need(good and component not in (b".", b".."), f"a bad component in {shown(path)} [S3-1]")
+
+
+def check_key(key):
+    check_path(key, 2, 5)
+
+
+def check_ascending(keys, what):
+    for one, two in zip(keys, keys[1:]):
+        need(one < two, f"{what} are not in order, each once: {shown(one)}, {shown(two)}")
+
+
+# -------------------------------------------------------- sections 6.1 and 7
+
+
+def epoch(p):
+    return {"counter": p.u64(), "random": p.fixed(16)}
+
+
+def cursor(p):
+    return {"epoch": epoch(p), "sequence": p.u64()}
+
+
+def snapshot(p):
+    return {
+        "cursor": cursor(p),
+        "root": p.fixed(32),
+        "leaves": p.u64(),
+        "entries": p.u64(),
+        "bytes": p.u64(),
+        "time_ms": p.i64(),
+        "previous": p.option(lambda p: p.fixed(32)),
+    }
+
+
+def signed_snapshot(p):
+    return {"signer": p.fixed(32), "body": p.bytes(), "signature": p.bytes()}
+
+
+def pull(p):
+    return {"have": p.option(cursor), "whole": p.bool()}
+
+
+def offer(p):
+    return {
+        "snapshot": signed_snapshot(p),
+        "base": p.enum(("Cursor", None), ("Empty", None)),
+    }
+
+
+def leaf_proof(p):
+    return {
+        "key": p.bytes(),
+        "digest": p.option(lambda p: p.fixed(32)),
+        "sequence": p.u64(),
+        "weight": p.u64(),
+    }
+
+
+def proof_end(p):
+    return {"leaves": p.u64()}
+
+
+def leaf_want(p):
+    return {
+        "key": p.bytes(),
+        "base": p.option(Postcard.u64),
+        "after": p.option(Postcard.bytes),
+        "inline": p.bool(),
+    }
+
+
+def fetch(p):
+    return {"to": cursor(p), "leaves": p.list(leaf_want)}
+
+
+def entry(p):
+    return {
+        "path": p.bytes(),
+        "size": p.u64(),
+        "mtime_ns": p.i64(),
+        "digest": p.fixed(32),
+    }
+
+
+def tombstone(p):
+    return {
+        "path": p.bytes(),
+        "digest": p.fixed(32),
+        "added": p.u64(),
+        "removed": p.u64(),
+    }
+
+
+def delta_entry(p):
+    return {
+        "entry": entry(p),
+        "sequence": p.u64(),
+        "content": p.enum(
+            ("Held", None), ("Inline", Postcard.u32), ("Later", None), ("Lacking", None)
+        ),
+    }
+
+
+def delta(p):
+    return {
+        "entries": p.list(delta_entry),
+        "tombstones": p.list(tombstone),
+        "more": p.bool(),
+    }
+
+
+def leaf_delta(p):
+    return {"key": p.bytes(), "state": p.enum(("Moved", None), ("Delta", delta))}
+
+
+def byte_range(p):
+    return {
+        "path": p.bytes(),
+        "digest": p.fixed(32),
+        "offset": p.u64(),
+        "length": p.u32(),
+    }
+
+
+def contents(p):
+    return {"to": cursor(p), "key": p.bytes(), "ranges": p.list(byte_range)}
+
+
+def acknowledge(p):
+    return {
+        "durable": p.option(cursor),
+        "published": p.option(cursor),
+        "lacking": p.u64(),
+    }
+
+
+def refused(p):
+    return {
+        "code": p.enum(
+            ("Malformed", None), ("Forbidden", None), ("Moved", None), ("Unavailable", None)
+        ),
+        "text": p.text(),
+    }
+
+
+# ---------------------------------------------------------- sections 9 and 10
+
+
+def block_place(p):
+    return {"block": p.u64(), "index": p.u32()}
+
+
+def content_place(p):
+    return p.enum(
+        ("Storage", None), ("Item", block_place), ("Pieces", block_place), ("Lacking", None)
+    )
+
+
+def stat_record(p):
+    return {"ctime_ns": p.i64(), "inode": p.u64(), "settled": p.bool()}
+
+
+def file_record(p):
+    return {
+        "entry": entry(p),
+        "sequence": p.u64(),
+        "content": content_place(p),
+        "stat": p.option(stat_record),
+    }
+
+
+def leaf_record(p):
+    return {
+        "key": p.bytes(),
+        "sequence": p.u64(),
+        "commit": p.u64(),
+        "previous": p.option(block_place),
+        "files": p.list(file_record),
+        "tombstones": p.list(tombstone),
+        "forgotten": p.u64(),
+        "standins": p.list(file_record),
+    }
+
+
+def leaf_item(p):
+    return p.enum(("Whole", leaf_record), ("Split", lambda p: p.list(Postcard.u64)))
+
+
+def pieces(p):
+    return p.list(block_place)
+
+
+def commit_record(p):
+    return {"number": p.u64(), "signed": signed_snapshot(p), "accepted_ms": p.i64()}
+
+
+def clean_mark(p):
+    return {
+        "segment": p.u32(),
+        "offset": p.u64(),
+        "next_id": p.u64(),
+        "index": p.fixed(32),
+    }
+
+
+def published_mark(p):
+    return {
+        "commit": p.u64(),
+        "cursor": p.option(cursor),
+        "working": p.bool(),
+        "file_system": p.u64(),
+        "inode": p.u64(),
+    }
+
+
+def small_record(data):
+    """The value of a small record, undecoded [S10-6]."""
+    need(len(data) >= 32, "a small record of less than 32 bytes")
+    need(digest("record", data[32:]) == data[:32], "the digest of the small record [S10-6]")
+    return data[32:]
+
+
+def check_leaf_record(record):
+    check_key(record["key"])
+    short = record["key"].count(b"/") < 4
+    for name in ("files", "standins"):
+        paths = [file["entry"]["path"] for file in record[name]]
+        check_ascending(paths, name)
+        for path in paths:
+            check_path(path)
+            need(not short or b"/" not in path, f"{shown(path)} in a short leaf [S3-4]")
+
+
+# ---------------------------------------------------------------- section 4.2
+
+PACK_RAW_MAX = 4 * MIB
+PACK_ITEMS_MAX = 1_048_576
+WINDOW_MAX = 1 << 23
+
+
+def unzstd(coded, raw):
+    """The content of one zstd frame, of exactly `raw` bytes."""
+    try:
+        known = zstandard.get_frame_parameters(coded).content_size
+        need(known in (raw, zstandard.CONTENTSIZE_UNKNOWN), "a zstd frame of another size [S4-5]")
+        decoder = zstandard.ZstdDecompressor(max_window_size=WINDOW_MAX).decompressobj()
+        # Whoever does not say how much comes is decoded in small steps: a
+        # block of zstd has at most 128 KiB, and at least 3 bytes.
+        step = len(coded) if known == raw else 64
+        body = bytearray()
+        for at in range(0, len(coded), step):
+            need(not decoder.eof, "bytes behind the zstd frame [S4-5]")
+            body += decoder.decompress(coded[at : at + step])
+            need(len(body) <= raw, "more than the declared size [S4-5]")
+    except zstandard.ZstdError as error:
+        raise Malformed(f"no zstd frame: {error} [S4-5]") from error
+    need(decoder.eof and not decoder.unused_data, "not one whole zstd frame [S4-5]")
+    need(len(body) == raw, "less than the declared size [S4-5]")
+    return bytes(body)
+
+
+def check_pack_sizes(codec, raw, stored):
+    need(codec in (0, 1), f"codec {codec}")
+    need(raw <= PACK_RAW_MAX, f"a body of {raw} bytes [S4-5]")
+    need(stored == raw or codec == 1, "a raw body of another size than declared [S4-5]")
+    need(stored <= raw, "a coded body that is longer than declared [S4-7]")
+
+
+def pack_items(codec, raw, coded):
+    """The items of a pack without its five bytes of header."""
+    check_pack_sizes(codec, raw, len(coded))
+    body = bytes(coded) if codec == 0 else unzstd(coded, raw)
+    need(len(body) >= 4, "a pack without a count [S4-6]")
+    count = int.from_bytes(body[:4], "little")
+    need(count <= PACK_ITEMS_MAX and 4 + 4 * count <= len(body), f"{count} items [S4-6]")
+    at = 4 + 4 * count
+    items = []
+    for index in range(count):
+        length = int.from_bytes(body[4 + 4 * index : 8 + 4 * index], "little")
+        need(at + length <= len(body), "an item beyond the body [S4-6]")
+        items.append(body[at : at + length])
+        at += length
+    need(at == len(body), "bytes behind the last item [S4-6]")
+    return items
+
+
+def pack(data):
+    need(len(data) >= 5, "a pack of less than five bytes")
+    return pack_items(data[0], int.from_bytes(data[1:5], "little"), data[5:])
+
+
+# ---------------------------------------------------------------- section 4.1
+
+
+def proof_payload(payload):
+    proofs = [decode(leaf_proof, item) for item in pack(payload)]
+    need(1 <= len(proofs) <= 16_384, f"a proof of {len(proofs)} leaves [S7-4]")
+    keys = [proof["key"] for proof in proofs]
+    for key in keys:
+        check_key(key)
+    check_ascending(keys, "keys of a proof")
+    return proofs
+
+
+def bundle_payload(payload):
+    need(len(payload) >= 4, "a bundle without its first four bytes")
+    first = int.from_bytes(payload[:4], "little")
+    need(4 + first <= len(payload), "a first pack beyond the bundle")
+    deltas = [decode(leaf_delta, item) for item in pack(payload[4 : 4 + first])]
+    inline, missing = pack(payload[4 + first :]), []
+    for item in deltas:
+        check_key(item["key"])
+        state, fields = variant(item["state"])
+        if state == "Moved":
+            continue
+        paths = [found["entry"]["path"] for found in fields["entries"]]
+        for path in paths:
+            check_path(path)
+        check_ascending(paths, "entries [S7-7]")
+        for found in fields["entries"]:
+            form, index = variant(found["content"])
+            if form == "Inline":
+                need(not fields["more"], "an inline content of a delta with more [S7-9]")
+                if index >= len(inline):
+                    missing.append(index)
+    return {"deltas": deltas, "contents": inline, "inline contents that are not there": missing}
+
+
+def fetch_payload(payload):
+    message = decode(fetch, payload)
+    for want in message["leaves"]:
+        check_key(want["key"])
+        if want["after"] is not None:
+            check_path(want["after"])
+    check_ascending([want["key"] for want in message["leaves"]], "leaves of a fetch")
+    return message
+
+
+def contents_payload(payload):
+    message = decode(contents, payload)
+    check_key(message["key"])
+    ranges = message["ranges"]
+    for found in ranges:
+        check_path(found["path"])
+    need(len(ranges) <= 4096, "too many ranges [S7-10]")
+    need(sum(found["length"] for found in ranges) <= 2 * MIB, "ranges too long [S7-10]")
+    return message
+
+
+def offer_payload(payload):
+    message = decode(offer, payload)
+    message["snapshot"]["body"] = believed(message["snapshot"])
+    return message
+
+
+def refused_payload(payload):
+    message = decode(refused, payload)
+    need(len(message["text"].encode()) <= 1024, "a long text [S7-12]")
+    return message
+
+
+def of(form):
+    return lambda payload: decode(form, payload)
+
+
+FRAMES = {
+    0x01: ("Pull", 4096, of(pull)),
+    0x02: ("Fetch", MIB, fetch_payload),
+    0x03: ("Contents", MIB, contents_payload),
+    0x04: ("Acknowledge", 4096, of(acknowledge)),
+    0x10: ("Offer", 4096, offer_payload),
+    0x11: ("Proof", 9 * MIB, proof_payload),
+    0x12: ("ProofEnd", 4096, of(proof_end)),
+    0x20: ("Bundle", 9 * MIB, bundle_payload),
+    0x21: ("Ranges", 9 * MIB, pack),
+    0x3F: ("Refused", 4096, refused_payload),
+}
+
+
+def frame(data):
+    need(len(data) >= 5, "a frame of less than five bytes [S4-1]")
+    need(data[0] in FRAMES, f"a frame of kind {data[0]:02x} [S4-3]")
+    name, most, form = FRAMES[data[0]]
+    length = int.from_bytes(data[1:5], "little")
+    need(length <= most, f"a {name} of {length} bytes [S4-2]")
+    need(len(data) == 5 + length, "not one frame")
+    return {name: form(data[5:])}
+
+
+# ------------------------------------------------------ section 6.1, signature
+
+P = 2**255 - 19
+L = 2**252 + 27742317777372353535851937790883648493
+D = -121665 * pow(121666, P - 2, P) % P
+
+
+def point(data):
+    """The point of 32 bytes, if they are its canonical form (RFC 8032)."""
+    y = int.from_bytes(data, "little") & ((1 << 255) - 1)
+    sign = data[31] >> 7
+    need(y < P, "a point that is not canonical [S6-2]")
+    over, under = (y * y - 1) % P, (D * y * y + 1) % P
+    x = over * pow(under, 3, P) * pow(over * pow(under, 7, P), (P - 5) // 8, P) % P
+    if under * x * x % P != over:
+        x = x * pow(2, (P - 1) // 4, P) % P
+    need(under * x * x % P == over, "no point of the curve [S6-2]")
+    need(x or not sign, "a point that is not canonical [S6-2]")
+    return (P - x if x & 1 != sign else x), y
+
+
+def is_of_small_order(at):
+    for _ in range(3):
+        x, y = at
+        xy, xx, yy = x * y % P, x * x % P, y * y % P
+        both = D * xx * yy % P
+        at = (
+            2 * xy * pow(1 + both, P - 2, P) % P,
+            (yy + xx) * pow(1 - both, P - 2, P) % P,
+        )
+    return at == (0, 1)
+
+
+def check_signature(signed):
+    """[S6-2], but for who is trusted."""
+    signature = signed["signature"]
+    need(len(signature) == 64, f"a signature of {len(signature)} bytes [S6-2]")
+    for part in (signed["signer"], signature[:32]):
+        need(not is_of_small_order(point(part)), "a point of small order [S6-2]")
+    need(int.from_bytes(signature[32:], "little") < L, "a scalar that is not canonical [S6-2]")
+    message = b"hikae 1 snapshot signature\0" + signed["body"]
+    try:
+        Ed25519PublicKey.from_public_bytes(signed["signer"]).verify(signature, message)
+    except InvalidSignature as error:
+        raise Malformed("the signature does not verify [S6-2]") from error
+
+
+def believed(signed):
+    """The snapshot in a signed one whose signature holds."""
+    check_signature(signed)
+    return decode(snapshot, signed["body"])
+
+
+# ----------------------------------------------------- sections 5.2, 5.3, 5.4
+
+PAGE_BYTES_MAX = 65_536
+
+
+def is_boundary(level, name):
+    return digest("boundary", bytes([level]) + name)[0] == 0
+
+
+def named_bytes(name):
+    return len(name).to_bytes(2, "little") + name
+
+
+def pages_of(level, items):
+    """The pages of a list of (name, canonical bytes) at a level [S5-3]."""
+    pages, page, size = [], [], 0
+    for name, canonical in items:
+        if page and size + len(canonical) > PAGE_BYTES_MAX:
+            pages.append(page)
+            page, size = [], 0
+        page.append((name, canonical))
+        size += len(canonical)
+        if (level == 0 or len(page) >= 2) and is_boundary(level, name):
+            pages.append(page)
+            page, size = [], 0
+    if page:
+        pages.append(page)
+    return pages
+
+
+def list_digest(domain, items):
+    level = 0
+    while True:
+        pages = pages_of(level, items) or [[]]
+        digests = [
+            digest(domain, bytes([level]) + b"".join(canonical for _, canonical in page))
+            for page in pages
+        ]
+        if len(pages) == 1:
+            return digests[0]
+        names = [page[-1][0] for page in pages]
+        items = [(name, named_bytes(name) + found) for name, found in zip(names, digests)]
+        level += 1
+
+
+def entry_bytes(found):
+    return (
+        named_bytes(found["path"])
+        + found["size"].to_bytes(8, "little")
+        + found["mtime_ns"].to_bytes(8, "little", signed=True)
+        + found["digest"]
+    )
+
+
+def manifest_digest(entries):
+    return list_digest("manifest", [(found["path"], entry_bytes(found)) for found in entries])
+
+
+LEAF, NODE = 0, 1
+
+
+def parent_and_name(path):
+    """Of a leaf or a node below the root (section 5.4)."""
+    if path.count(b"/") == 1:
+        return b"", path
+    parent, _, name = path.rpartition(b"/")
+    return parent, name
+
+
+def node_digest(children):
+    items = [
+        (name, bytes([kind]) + named_bytes(name) + found)
+        for name, kind, found in sorted(children)
+    ]
+    return list_digest("node", items)
+
+
+def root_digest(leaves):
+    """Of leaf digests by key; a leaf without entries is not among them."""
+    children = {b"": []}
+
+    def add(path, kind, found):
+        parent, name = parent_and_name(path)
+        children.setdefault(parent, []).append((name, kind, found))
+
+    for key, found in leaves.items():
+        add(key, LEAF, found)
+    # The deepest nodes first: those of four components, then three, then the
+    # volumes. A parent may have no leaves of its own.
+    for slashes in (3, 2, 1):
+        for path in [path for path in children if path.count(b"/") == slashes]:
+            add(path, NODE, node_digest(children[path]))
+    return node_digest(children[b""])
+
+
+# -------------------------------------------------------- sections 9.1 and 9.2
+
+SEGMENT_HEADER_BYTES = 40
+BLOCK_HEADER_BYTES = 72
+KINDS = {1: "contents", 2: "leaves", 3: "part", 4: "commit", 5: "unstage"}
+
+
+def segment_header(data):
+    """A header that is whole: its magic and its check are right."""
+    need(len(data) >= SEGMENT_HEADER_BYTES, "less than a segment's header")
+    need(data[:8] == b"hikaeSEG", "no segment's magic [S9-1]")
+    need(data[32:40] == digest("header", data[:32])[:8], "the check of a segment's header [S9-1]")
+    return {
+        "version": int.from_bytes(data[8:12], "little"),
+        "number": int.from_bytes(data[12:16], "little"),
+        "store": data[16:32],
+    }
+
+
+def block_header(data, store, number, offset):
+    need(len(data) >= BLOCK_HEADER_BYTES, "less than a block's header")
+    head = data[:BLOCK_HEADER_BYTES]
+    need(head[:4] == b"hkBL", "no block's magic [S9-3]")
+    place = store + number.to_bytes(4, "little") + offset.to_bytes(8, "little")
+    need(head[64:] == digest("header", place + head[:64])[:8], "the check of a header [S9-3]")
+    need(head[4] in KINDS, f"a block of kind {head[4]} [S9-3]")
+    zeros = head[6:8] + head[16:20] + head[28:32]
+    need(not any(zeros), "bytes that have to be 00 are not [S9-3]")
+    stored = int.from_bytes(head[20:24], "little")
+    raw = int.from_bytes(head[24:28], "little")
+    need(max(stored, raw) <= PACK_RAW_MAX, "a block over 4 MiB [S9-3]")
+    return {
+        "kind": KINDS[head[4]],
+        "codec": head[5],
+        "id": int.from_bytes(head[8:16], "little"),
+        "stored": stored,
+        "raw": raw,
+        "digest": head[32:64],
+    }
+
+
+class Block:
+    """A valid block [S9-4] of a segment."""
+
+    def __init__(self, data, store, number, offset):
+        head = block_header(
+            data[offset : offset + BLOCK_HEADER_BYTES], store, number, offset
+        )
+        self.kind, self.id = head["kind"], head["id"]
+        self.number, self.offset = number, offset
+        self.codec, self.raw = head["codec"], head["raw"]
+        end = offset + BLOCK_HEADER_BYTES + head["stored"]
+        self.end = (end + 7) // 8 * 8
+        need(self.end <= len(data), "a block that ends behind its segment [S9-4]")
+        self.coded = data[offset + BLOCK_HEADER_BYTES : end]
+        need(digest("block", self.coded) == head["digest"], "the digest of a block [S9-4]")
+        need(not any(data[end : self.end]), "padding that is not 00 [S9-4]")
+        check_pack_sizes(self.codec, self.raw, len(self.coded))
+
+    def items(self):
+        return pack_items(self.codec, self.raw, self.coded)
+
+
+def blocks_of(data, store, number):
+    """Valid blocks and bad places (first byte, end, why), as in section 9.6."""
+    blocks, bad = [], []
+    at = SEGMENT_HEADER_BYTES
+    while at < len(data):
+        try:
+            block = Block(data, store, number, at)
+        except Malformed as error:
+            behind = next_block(data, store, number, at + 8)
+            bad.append((at, behind, str(error)))
+            at = behind
+        else:
+            blocks.append(block)
+            at = block.end
+    return blocks, bad
+
+
+def next_block(data, store, number, at):
+    """Where the next valid block is, or the end."""
+    while True:
+        at = data.find(b"hkBL", at)
+        if at < 0:
+            return len(data)
+        if at % 8 == 0:
+            try:
+                Block(data, store, number, at)
+                return at
+            except Malformed:
+                pass
+        at += 1
+
+
+# ------------------------------------------------------------- a store's folder
+
+
+class Refusal(Exception):
+    """A store that has to be refused, with the place."""
+
+    def __init__(self, file, offset, length, why):
+        super().__init__(why)
+        self.place = {"file": file, "offset": offset, "length": length, "why": why}
+
+
+class Leaf:
+    """A leaf record in the log, and the digest of its manifest."""
+
+    def __init__(self, record, place):
+        self.record, self.place = record, place
+        self.files = record["files"]
+        self.digest = manifest_digest([file["entry"] for file in self.files])
+
+
+class Store:
+    """What a store's folder says."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.damage, self.odd, self.notes = [], [], []
+        self.id = None
+        self.segments = {}  # number -> bytes
+        self.blocks, self.by_id, self.order = [], {}, {}
+        self.staged, self.tree = {}, {}
+        self.commits, self.copies = [], {}
+        self.root = None
+        self.unpacked = {}
+
+    def name(self, number):
+        return f"segments/{number:08}.seg"
+
+    def read(self, name):
+        with open(os.path.join(self.folder, name), "rb") as file:
+            return file.read()
+
+    def damaged(self, file, offset, length, why):
+        self.damage.append({"file": file, "offset": offset, "length": length, "why": why})
+
+    def in_block(self, block, why):
+        return Refusal(self.name(block.number), block.offset, block.end - block.offset, why)
+
+    # Files and headers (section 9.1).
+
+    def open(self):
+        names = sorted(os.listdir(os.path.join(self.folder, "segments")))
+        numbers = []
+        for name in names:
+            if re.fullmatch(r"[0-9]{8}\.seg", name) and int(name[:8]) > 0:
+                numbers.append(int(name[:8]))
+            elif name != "store.id" and not name.startswith(".hikae-"):
+                self.odd.append(f"segments/{name} is not a file of a store")
+        self.segments = {number: self.read(self.name(number)) for number in numbers}
+        heads = {"segments/store.id": (0, self.read_id("store.id" in names, numbers))}
+        for number in numbers:
+            heads[self.name(number)] = (number, self.segments[number])
+        begun = self.heads(heads)
+        if numbers and self.id is None:
+            raise Refusal(self.name(numbers[0]), 0, 40, "no whole header to know the store by")
+        for number in range(1, max(numbers, default=0)):
+            if number not in self.segments:
+                self.damaged(self.name(number), 0, 0, "there is no such segment")
+        return begun
+
+    def read_id(self, is_there, numbers):
+        if is_there:
+            return self.read("segments/store.id")
+        if numbers:
+            self.damaged("segments/store.id", 0, 0, "there is no store.id")
+        return None
+
+    def heads(self, heads):
+        """Knows the store by its headers; gives the segments that have blocks."""
+        last = max(self.segments, default=0)
+        begun = []
+        for file, (number, data) in heads.items():
+            if data is None:
+                continue
+            try:
+                head = segment_header(data)
+                if head["version"] != 1:
+                    raise Refusal(file, 8, 4, f"version {head['version']}")
+                need(head["number"] == number, f"the header of segment {head['number']} [S9-1]")
+                need(number or len(data) == 40, "store.id is longer than a header")
+                self.id = self.id or head["store"]
+                if head["store"] != self.id:
+                    raise Refusal(file, 16, 16, "of another store [S9-13]")
+            except Malformed as error:
+                if number and number == last and len(data) <= SEGMENT_HEADER_BYTES:
+                    self.notes.append(f"{file} was never begun")
+                    continue
+                self.damaged(file, 0, SEGMENT_HEADER_BYTES, str(error))
+            if number:
+                begun.append(number)
+        return begun
+
+    # The log (sections 9.4 and 9.6).
+
+    def read_log(self):
+        begun = self.open()
+        newest = max(self.segments, default=0)
+        for number in begun:
+            blocks, bad = blocks_of(self.segments[number], self.id, number)
+            commits = [block.offset for block in blocks if block.kind == "commit"]
+            last_commit = max(commits, default=0)
+            for first, end, why in bad:
+                if number != newest or first < last_commit:
+                    self.damaged(self.name(number), first, end - first, why)
+                    continue
+                self.notes.append(
+                    f"{self.name(number)} offset {first}: the log ends in a torn tail of "
+                    f"{len(self.segments[number]) - first} bytes: {why}"
+                )
+                blocks = [block for block in blocks if block.offset < first]
+                break
+            self.blocks += blocks
+
+    def replay(self):
+        for order, block in enumerate(self.blocks):
+            if block.id in self.by_id or block.id == 0:
+                raise self.in_block(block, f"a second block of id {block.id} [S9-7]")
+            try:
+                self.step(block, block.items())
+            except Malformed as error:
+                raise self.in_block(block, f"a valid block that does not decode: {error}")
+            self.by_id[block.id], self.order[block.id] = block, order
+
+    def step(self, block, items):
+        if block.kind in ("part", "commit"):
+            need(len(items) == 1, f"a block of kind {block.kind} of {len(items)} items")
+        if block.kind == "leaves":
+            for index, item in enumerate(items):
+                self.stage(decode(leaf_item, item), (block.id, index))
+        elif block.kind == "unstage":
+            for key in items:
+                check_key(key)
+                self.staged.pop(key, None)
+            if not items:
+                self.staged.clear()
+        elif block.kind == "commit":
+            self.commit(block, decode(commit_record, items[0]))
+
+    def stage(self, item, place):
+        form, found = variant(item)
+        if form == "Split":
+            parts = [self.item_of(number, 0, "part") for number in found]
+            if None in parts:
+                self.notes.append(f"the leaf record {place} lost a part")
+                return
+            found = decode(leaf_record, b"".join(parts))
+        check_leaf_record(found)
+        number = self.commits[-1]["number"] if self.commits else 0
+        if found["commit"] <= number:
+            self.odd.append(f"{shown(found['key'])} is staged for commit {found['commit']}")
+        before = self.tree.get(found["key"])
+        previous = found["previous"] and (found["previous"]["block"], found["previous"]["index"])
+        if previous != (before and before.place):
+            self.odd.append(f"{shown(found['key'])} names another previous record: {previous}")
+        self.staged[found["key"]] = Leaf(found, place)
+
+    def commit(self, block, record):
+        number = self.commits[-1]["number"] if self.commits else 0
+        self.copies.setdefault(record["number"], []).append(block.items())
+        if record["number"] <= number:
+            if self.copies[record["number"]][0] != block.items():
+                self.odd.append(f"the copies of commit {record['number']} differ")
+            return
+        try:
+            found = believed(record["signed"])
+        except Malformed as error:
+            raise self.in_block(block, f"commit {record['number']}: {error}")
+        for leaf in self.staged.values():
+            if leaf.record["commit"] != record["number"]:
+                self.odd.append(
+                    f"{shown(leaf.record['key'])} of commit {leaf.record['commit']} came "
+                    f"with commit {record['number']}"
+                )
+        self.tree.update(self.staged)
+        self.staged = {}
+        self.commits.append(
+            {
+                "number": record["number"],
+                "signer": record["signed"]["signer"],
+                "snapshot": found,
+                "digest": digest("snapshot", record["signed"]["body"]),
+                "accepted_ms": record["accepted_ms"],
+                "root": self.tree_root(),
+                "place": (self.name(block.number), block.offset, block.end - block.offset),
+            }
+        )
+
+    def tree_root(self):
+        leaves = {key: leaf.digest for key, leaf in self.tree.items() if leaf.files}
+        return root_digest(leaves)
+
+    # What the log has to agree with.
+
+    def check_commits(self):
+        for commit in self.commits:
+            signed, file = commit["snapshot"]["root"], commit["place"]
+            last = commit is self.commits[-1]
+            if commit["root"] != signed:
+                why = (
+                    f"commit {commit['number']}: the tree has the root {commit['root'].hex()}, "
+                    f"signed is {signed.hex()} [S9-9]"
+                )
+                if last:
+                    self.damaged(*file, why)
+                else:
+                    self.odd.append(why)
+            if len(self.copies[commit["number"]]) != 2:
+                found = len(self.copies[commit["number"]])
+                self.odd.append(f"commit {commit['number']} is there {found} times [S9-14]")
+        if not self.commits:
+            return
+        last = self.commits[-1]
+        counts = self.counts()
+        signed = {name: last["snapshot"][name] for name in counts}
+        if counts != signed:
+            self.damaged(*last["place"], f"the tree has {counts}, signed is {signed} [S8-9]")
+
+    def counts(self):
+        leaves = [leaf for leaf in self.tree.values() if leaf.files]
+        sizes = [file["entry"]["size"] for leaf in leaves for file in leaf.files]
+        return {"leaves": len(leaves), "entries": len(sizes), "bytes": sum(sizes)}
+
+    def check_small_records(self):
+        for name, form in (("clean", clean_mark), ("published", published_mark)):
+            if not os.path.exists(os.path.join(self.folder, name)):
+                continue
+            data = self.read(name)
+            try:
+                mark = decode(form, small_record(data))
+            except Malformed as error:
+                self.damaged(name, 0, len(data), str(error))
+                continue
+            self.notes.append(f"{name}: {line(mark)}")
+            if name == "clean":
+                self.check_clean(mark)
+
+    def check_clean(self, mark):
+        end = self.blocks[-1] if self.blocks else None
+        newest = max(self.segments, default=0)
+        found = (newest, len(self.segments.get(newest, b"")), 1 + max(self.by_id, default=0))
+        marked = (mark["segment"], mark["offset"], mark["next_id"])
+        if found != marked:
+            self.odd.append(f"clean says that the log ends at {marked}, it does at {found}")
+        if end and index_digest(os.path.join(self.folder, "catalogue")) != mark["index"]:
+            self.odd.append("the index is not the one of the clean mark")
+
+    # Contents (section 9.3).
+
+    def item_of(self, number, index, kind):
+        """An item of a block, or None if the block is not there."""
+        block = self.by_id.get(number)
+        if block is None:
+            return None
+        need(block.kind == kind, f"block {number} is of kind {block.kind}, not {kind}")
+        if number not in self.unpacked:
+            while len(self.unpacked) >= 16:
+                del self.unpacked[next(iter(self.unpacked))]
+            self.unpacked[number] = block.items()
+        items = self.unpacked[number]
+        need(index < len(items), f"block {number} has no item {index}")
+        return items[index]
+
+    def content(self, file):
+        """The content of a file, None if it is lost; checked."""
+        form, place = variant(file["content"])
+        found = self.item_of(place["block"], place["index"], "contents")
+        if form == "Pieces" and found is not None:
+            parts = [
+                self.item_of(piece["block"], piece["index"], "contents")
+                for piece in decode(pieces, found)
+            ]
+            found = None if None in parts else b"".join(parts)
+        if found is not None:
+            size = file["entry"]["size"]
+            need(len(found) == size, f"a content of {len(found)} bytes, not {size}")
+            need(content_digest(found) == file["entry"]["digest"], "a content of another digest")
+        return found
+
+    def walk(self, write):
+        """Checks every content of the tree, and gives it to `write`."""
+        found = {"written": 0, "in_storage": 0, "lacking": 0, "standins": 0, "lost": []}
+        for key in sorted(self.tree):
+            leaf = self.tree[key]
+            standins = {file["entry"]["path"]: file for file in leaf.record["standins"]}
+            for file in leaf.files:
+                path = file["entry"]["path"]
+                form, _ = variant(file["content"])
+                if form == "Storage":
+                    found["in_storage"] += 1
+                    continue
+                if form == "Lacking":
+                    found["lacking"] += 1
+                    if path not in standins:
+                        continue
+                    found["standins"] += 1
+                    file = standins[path]
+                try:
+                    content = self.content(file)
+                except Malformed as error:
+                    block = self.by_id[variant(file["content"])[1]["block"]]
+                    place = self.name(block.number), block.offset, block.end - block.offset
+                    self.damaged(*place, f"{shown(key + b'/' + path)}: {error}")
+                    continue
+                if content is None:
+                    found["lost"].append(shown(key + b"/" + path))
+                    continue
+                write(key + b"/" + path, content, file["entry"]["mtime_ns"])
+                found["written"] += 1
+        return found
+
+
+def index_digest(folder):
+    """That of the index's files, as the clean mark has it (section 10.1)."""
+    covered = bytearray()
+
+    def below(path):
+        for name in sorted(os.listdir(os.path.join(os.fsencode(folder), path))):
+            found = os.path.join(path, name)
+            whole = os.path.join(os.fsencode(folder), found)
+            if os.path.isdir(whole):
+                below(found)
+                continue
+            with open(whole, "rb") as file:
+                covered.extend(len(found).to_bytes(8, "little") + found)
+                covered.extend(content_digest(file.read()))
+
+    if os.path.isdir(folder):
+        below(b"")
+    return digest("record", bytes(covered))
+
+
+def writer(folder):
+    """Writes files below a new folder."""
+    if folder is None:
+        return lambda path, content, mtime_ns: None
+    os.mkdir(folder, 0o750)
+    root = os.fsencode(folder)
+
+    def write(path, content, mtime_ns):
+        target = os.path.join(root, path)
+        os.makedirs(os.path.dirname(target), 0o750, exist_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+        with open(os.open(target, flags, 0o640), "wb") as file:
+            file.write(content)
+        os.utime(target, ns=(mtime_ns, mtime_ns))
+
+    return write
+
+
+def read_store(folder, to, signer):
+    store = Store(folder)
+    walked = {}
+    try:
+        store.read_log()
+        store.replay()
+        store.check_commits()
+        store.check_small_records()
+        if signer and any(commit["signer"].hex() != signer for commit in store.commits):
+            last = store.commits[-1]
+            store.damaged(*last["place"], "a commit of another signer [S6-2]")
+        walked = store.walk(writer(to))
+    except Refusal as refusal:
+        store.damage.append(refusal.place)
+    # What is lost without a damaged place would be a defect of the writer.
+    if walked.get("lost") and not store.damage:
+        store.damaged("segments", 0, 0, "contents refer to blocks that are not there")
+    report = {
+        "whole": not store.damage,
+        "damage": store.damage,
+        "odd": store.odd,
+        "notes": store.notes,
+        "kinds": {
+            kind: sum(block.kind == kind for block in store.blocks) for kind in KINDS.values()
+        },
+        "segments": len(store.segments),
+        "blocks": len(store.blocks),
+        "staged": len(store.staged),
+        "commits": len(store.commits),
+        **store.counts(),
+        **walked,
+    }
+    if store.commits:
+        last = store.commits[-1]
+        report |= {
+            "commit": last["number"],
+            "signer": last["signer"].hex(),
+            "signature": "holds",
+            "signed_root": last["snapshot"]["root"].hex(),
+            "root": last["root"].hex(),
+            "epoch": last["snapshot"]["cursor"]["epoch"]["counter"],
+            "sequence": last["snapshot"]["cursor"]["sequence"],
+            "copies": len(store.copies[last["number"]]),
+            "every_root": all(c["root"] == c["snapshot"]["root"] for c in store.commits),
+        }
+    return report
+
+
+def store_command(arguments):
+    report = read_store(arguments.store, arguments.to, arguments.signer)
+    if arguments.json:
+        print(json.dumps(report))
+    else:
+        for name, value in report.items():
+            if name == "damage":
+                for place in value:
+                    print(
+                        f"damage: {place['file']} offset {place['offset']} "
+                        f"length {place['length']}: {place['why']}"
+                    )
+            elif isinstance(value, list):
+                for text in value:
+                    print(f"{name}: {text}")
+            else:
+                print(f"{name}: {value}")
+    if not report["whole"]:
+        return 3
+    if arguments.to and report.get("in_storage"):
+        print(f"{report['in_storage']} contents are in the source's storage", file=sys.stderr)
+        return 1
+    return 0
+
+
+# ------------------------------------------------------------- golden bytes
+
+
+def page(level_and_items, item):
+    """A page as it is hashed: level 0 and items."""
+    need(level_and_items[:1] == b"\0", "a page of another level")
+    data, items = level_and_items[1:], []
+    while data:
+        found, data = item(data)
+        items.append(found)
+    return items
+
+
+def page_entry(data):
+    length = int.from_bytes(data[:2], "little")
+    rest = data[2 + length :]
+    need(len(rest) >= 48, "a page that ends in an entry")
+    found = {
+        "path": data[2 : 2 + length],
+        "size": int.from_bytes(rest[:8], "little"),
+        "mtime_ns": int.from_bytes(rest[8:16], "little", signed=True),
+        "digest": rest[16:48],
+    }
+    return found, rest[48:]
+
+
+def page_child(data):
+    length = int.from_bytes(data[1:3], "little")
+    rest = data[3 + length :]
+    need(data[0] <= 1 and len(rest) >= 32, "a page that ends in a child")
+    found = {
+        "kind": ("leaf", "node")[data[0]],
+        "name": data[3 : 3 + length],
+        "digest": rest[:32],
+    }
+    return found, rest[32:]
+
+
+def manifest_page(data):
+    entries = page(data, page_entry)
+    check_ascending([found["path"] for found in entries], "entries of a page")
+    found = manifest_digest(entries)
+    need(found == digest("manifest", data), "the page is not that of its entries")
+    return {"entries": entries, "digest of the manifest": found}
+
+
+def node_page(data):
+    children = page(data, page_child)
+    order = [(found["name"], found["kind"]) for found in children]
+    check_ascending(order, "children of a page")
+    kinds = {"leaf": LEAF, "node": NODE}
+    found = node_digest([(c["name"], kinds[c["kind"]], c["digest"]) for c in children])
+    need(found == digest("node", data), "the page is not that of its children")
+    return {"children": children, "digest of the node": found}
+
+
+def golden_signed(data):
+    signed = decode(signed_snapshot, data)
+    return signed | {"body": believed(signed), "signature": "holds"}
+
+
+def golden_commit(data):
+    commit = decode(commit_record, data)
+    commit["signed"]["body"] = believed(commit["signed"])
+    return commit
+
+
+def golden_leaf(data):
+    item = decode(leaf_item, data)
+    form, found = variant(item)
+    if form == "Whole":
+        check_leaf_record(found)
+        entries = [file["entry"] for file in found["files"]]
+        item["digest of the manifest"] = manifest_digest(entries) if entries else None
+    return item
+
+
+GOLDEN_STORE = bytes([7]) * 16
+
+
+def golden_header(number):
+    def read(data):
+        need(len(data) == SEGMENT_HEADER_BYTES, "not a header alone")
+        head = segment_header(data)
+        need(head == {"version": 1, "number": number, "store": GOLDEN_STORE}, "another header")
+        return head
+
+    return read
+
+
+def golden_block_header(data):
+    need(len(data) == BLOCK_HEADER_BYTES, "not a header alone")
+    return block_header(data, GOLDEN_STORE, 1, 40)
+
+
+def golden_segment(data):
+    head = segment_header(data)
+    blocks, bad = blocks_of(data, head["store"], head["number"])
+    need(not bad, f"bad places: {bad}")
+    return {
+        "header": head,
+        "blocks": [
+            {"offset": b.offset, "end": b.end, "kind": b.kind, "id": b.id, "items": b.items()}
+            for b in blocks
+        ],
+    }
+
+
+def golden_small_record(data):
+    return {
+        "value": decode(lambda p: {"number": p.u64(), "text": p.text()}, small_record(data))
+    }
+
+
+GOLDEN = {
+    "acknowledge": frame,
+    "bundle": frame,
+    "contents": frame,
+    "fetch": frame,
+    "manifest_page": manifest_page,
+    "node_page": node_page,
+    "offer_cursor": frame,
+    "offer_empty": frame,
+    "pack_raw": pack,
+    "pack_zstd": pack,
+    "proof": frame,
+    "proof_end": frame,
+    "pull": frame,
+    "pull_new": frame,
+    "ranges": frame,
+    "refused_forbidden": frame,
+    "refused_malformed": frame,
+    "refused_moved": frame,
+    "refused_unavailable": frame,
+    "signed_snapshot": golden_signed,
+    "snapshot": of(snapshot),
+    "block_header": golden_block_header,
+    "commit_record": golden_commit,
+    "leaf_empty": golden_leaf,
+    "leaf_split": golden_leaf,
+    "leaf_whole": golden_leaf,
+    "pieces": of(pieces),
+    "segment": golden_segment,
+    "segment_header": golden_header(1),
+    "small_record": golden_small_record,
+    "store_id": golden_header(0),
+}
+
+
+def golden_command(arguments):
+    files = []
+    for path in arguments.paths:
+        if os.path.isdir(path):
+            names = sorted(name for name in os.listdir(path) if name.endswith(".hex"))
+            files += [os.path.join(path, name) for name in names]
+        else:
+            files.append(path)
+    bad = 0
+    for path in files:
+        name = os.path.basename(path).removesuffix(".hex")
+        try:
+            need(name in GOLDEN, "a golden file that this reader does not know")
+            with open(path, encoding="ascii") as file:
+                data = bytes.fromhex(file.read())
+            value = GOLDEN[name](data)
+        except (Malformed, ValueError) as error:
+            bad += 1
+            print(f"BAD {name}: {error}")
+        else:
+            print(f"ok {name}: {len(data)} bytes")
+            show(value, 1)
+    print(f"{len(files) - bad} of {len(files)} golden files are good")
+    return 3 if bad or not files else 0
+
+
+# ------------------------------------------------------------------- showing
+
+
+def shown(value):
+    """Bytes as text where they are plain, else in hexadecimal."""
+    if isinstance(value, (bytes, bytearray)):
+        if value and all(0x20 <= byte < 0x7F for byte in value):
+            return value.decode("ascii")
+        return "0x" + bytes(value).hex()
+    return str(value)
+
+
+def line(value):
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name}: {line(found)}" for name, found in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(line(found) for found in value) + "]"
+    return shown(value)
+
+
+def show(value, depth):
+    indent = "    " * depth
+    if isinstance(value, dict):
+        for name, found in value.items():
+            if isinstance(found, (dict, list)) and found:
+                print(f"{indent}{name}")
+                show(found, depth + 1)
+            else:
+                print(f"{indent}{name}: {line(found)}")
+    elif isinstance(value, list):
+        for index, found in enumerate(value):
+            if isinstance(found, (dict, list)) and found:
+                print(f"{indent}{index}")
+                show(found, depth + 1)
+            else:
+                print(f"{indent}{index}: {line(found)}")
+    else:
+        print(indent + line(value))
+
+
+def main():
+    parser = argparse.ArgumentParser(description="A second reader of hikae's formats.")
+    commands = parser.add_subparsers(required=True)
+    golden = commands.add_parser("golden", help="golden bytes, field by field")
+    golden.add_argument("paths", nargs="+", metavar="FILE|FOLDER")
+    golden.set_defaults(run=golden_command)
+    store = commands.add_parser("store", help="a node's store folder")
+    store.add_argument("store")
+    store.add_argument("--to", metavar="DIR", help="write the tree to this new folder")
+    store.add_argument("--signer", metavar="HEX", help="the node id that is trusted")
+    store.add_argument("--json", action="store_true")
+    store.set_defaults(run=store_command)
+    arguments = parser.parse_args()
+    try:
+        return arguments.run(arguments)
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
