@@ -123,17 +123,18 @@ impl SegmentFolder {
         segment_numbers(&*self.files)
     }
 
-    /// Whether the newest segment ends at `end`.
+    /// Whether no segment is missing and the newest ends at `end`.
     ///
     /// Errors: `SegmentError::Disk`.
     pub fn ends_at(&self, end: ScanEnd) -> Result<bool, SegmentError> {
-        match self.numbers()?.last() {
-            None => Ok(end.segment == 0),
-            Some(&newest) => {
-                let found = self.files.length(&segment_name(newest))?;
-                Ok(newest == end.segment && found == Some(end.offset))
-            }
-        }
+        let numbers = self.numbers()?;
+        let newest = numbers.last().copied().unwrap_or(0);
+        let length = match newest {
+            0 => return Ok(end.segment == 0),
+            _ => self.files.length(&segment_name(newest))?,
+        };
+        let without_gap = numbers.len() == newest as usize;
+        Ok(without_gap && newest == end.segment && length == Some(end.offset))
     }
 
     /// The header of segment `number`, SPEC.md [S9-1]: magic (8), version

@@ -17,6 +17,9 @@ use super::block::{
 use super::folder::{SEGMENT_HEADER_BYTES, SegmentFolder, StoreId, segment_name};
 use super::log::BlockPlace;
 
+/// Missing segments that are named between two that are there, at most.
+const MISSING_NAMED_MAX: usize = 100;
+
 /// Where the log goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ScanEnd {
@@ -62,14 +65,17 @@ pub struct Damage {
     pub path: PathBuf,
     /// Where it begins, bytes.
     pub offset: u64,
-    /// How long it is, bytes.
+    /// How long it is, bytes; 0: the file is missing.
     pub bytes: u64,
 }
 
 impl std::fmt::Display for Damage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (path, bytes, offset) = (self.path.display(), self.bytes, self.offset);
-        write!(f, "{path}: {bytes} bytes from byte {offset} are damaged")
+        match bytes {
+            0 => write!(f, "{path} is missing"),
+            _ => write!(f, "{path}: {bytes} bytes from byte {offset} are damaged"),
+        }
     }
 }
 
@@ -90,6 +96,16 @@ pub fn scan<E: From<SegmentError>>(
     };
     for (at, &number) in numbers.iter().enumerate() {
         let newest = at + 1 == numbers.len();
+        let before = at.checked_sub(1).map_or(0, |before| numbers[before]);
+        damages.extend(
+            (before + 1..number)
+                .take(MISSING_NAMED_MAX)
+                .map(|missing| Damage {
+                    path: folder.path(missing),
+                    offset: 0,
+                    bytes: 0,
+                }),
+        );
         let segment = LoadedSegment::load(folder, number)?;
         let header = folder.check_header(number, &segment.bytes)?;
         // Its blocks would have followed a synced header: it was never begun.
@@ -289,6 +305,22 @@ mod tests {
             assert_eq!(again.len(), found.len() + 1);
             assert_eq!(id, found.last().map_or(1, |(id, _)| id + 1));
         }
+    }
+
+    /// [S9-5] a segment that is missing before another one is named.
+    #[test]
+    fn a_missing_segment_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        written(folder.path());
+        let (first, third) = (segment_one(folder.path()), "segments/00000003.seg");
+        let header = opened(folder.path()).header(3);
+        std::fs::write(folder.path().join(third), header).unwrap();
+        std::fs::remove_file(&first).unwrap();
+        let (found, _, damages) = read(folder.path());
+        assert!(found.is_empty());
+        let second = folder.path().join("segments/00000002.seg");
+        let missing: Vec<PathBuf> = damages.into_iter().map(|damage| damage.path).collect();
+        assert_eq!(missing, [first, second]);
     }
 
     /// [S9-5] a flipped byte before a commit is damage and is named by its
