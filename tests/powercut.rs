@@ -441,6 +441,18 @@ impl Run {
         center
     }
 
+    /// A backup that follows, and has the home: who syncs asks it.
+    fn follow(&self) -> Process {
+        let socket = self.site.path("backup/control.sock");
+        let _ = fs::remove_file(&socket);
+        let mut follow = self.site.spawn_logged("backup", &["sync", "--follow"]);
+        while !socket.exists() {
+            assert!(follow.is_running(), "{}", self.site.log("backup"));
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        follow
+    }
+
     /// Changes the storage, or takes the backup's copy away.
     fn change(&mut self, change: Change) {
         match change {
@@ -589,8 +601,7 @@ impl Run {
 
     fn cut_after_sync(&mut self, work: Work) -> bool {
         let center = self.serve();
-        let mut follow = (work == Work::BackupFollowing)
-            .then(|| self.site.spawn_logged("backup", &["sync", "--follow"]));
+        let mut follow = (work == Work::BackupFollowing).then(|| self.follow());
         self.site.backup(&["sync"]).ok();
         match &mut follow {
             None => {
