@@ -138,10 +138,13 @@ pub fn publish(
         large |= synced_whole;
         report.add(counts);
     }
-    if large {
-        root.sync_file_system()?;
-    }
     staging.clear()?;
+    // The store may lie on another file system: its mark must not be there
+    // before all that it says of the tree.
+    match large {
+        true => root.sync_file_system()?,
+        false => root.sync()?,
+    }
     catalogue.set_published(&keys)?;
     mark.commit = commit.number;
     mark.cursor = Some(commit.snapshot()?.cursor);

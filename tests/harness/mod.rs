@@ -51,9 +51,16 @@ impl Ran {
     }
 }
 
+/// The binary under test; `HIKAE_BIN` names another one, e.g. with a safeguard
+/// taken away, which a test must notice.
+pub fn binary() -> String {
+    let other = std::env::var("HIKAE_BIN");
+    other.unwrap_or_else(|_| env!("CARGO_BIN_EXE_hikae").into())
+}
+
 /// Runs the binary with `--json`.
 pub fn hikae<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Ran {
-    let output = Command::new(env!("CARGO_BIN_EXE_hikae"))
+    let output = Command::new(binary())
         .args(arguments)
         .arg("--json")
         .env_remove("HIKAE_HOME")
@@ -231,7 +238,7 @@ impl Site {
 
     /// Starts a command in the background.
     pub fn spawn(&self, home: &str, arguments: &[&str]) -> Process {
-        let child = Command::new(env!("CARGO_BIN_EXE_hikae"))
+        let child = Command::new(binary())
             .args(arguments)
             .args(["--home", self.text(home).as_str()])
             .env_remove("HIKAE_HOME")
@@ -344,11 +351,11 @@ pub fn record(patient: &str, order: u64) -> String {
 /// Runs the binary with `--json` through another program, e.g. `setpriv` or
 /// `strace` with its options.
 pub fn hikae_under(wrapper: &[&str], arguments: &[&str]) -> Ran {
-    let binary = env!("CARGO_BIN_EXE_hikae");
+    let binary = binary();
     let all: Vec<&str> = wrapper
         .iter()
         .copied()
-        .chain([binary])
+        .chain([binary.as_str()])
         .chain(arguments.iter().copied())
         .chain(["--json"])
         .collect();
@@ -416,7 +423,7 @@ impl Site {
         };
         let child = Command::new(program)
             .args(options)
-            .arg(env!("CARGO_BIN_EXE_hikae"))
+            .arg(binary())
             .args(["serve", "--home", self.text("center").as_str()])
             .env_remove("HIKAE_HOME")
             .stdout(Stdio::null())
@@ -538,7 +545,7 @@ impl Site {
             .append(true)
             .open(self.path(&format!("{home}.log")))
             .unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_hikae"))
+        let child = Command::new(binary())
             .args(arguments)
             .args(["--home", self.text(home).as_str()])
             .env_remove("HIKAE_HOME")
