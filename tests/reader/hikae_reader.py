@@ -525,11 +525,17 @@ def of(form):
     return lambda payload: decode(form, payload)
 
 
+def beyond_payload(data):
+    signed = decode(signed_snapshot, data)
+    return {"held": signed | {"body": believed(signed), "signature": "holds"}}
+
+
 FRAMES = {
     0x01: ("Pull", 4096, of(pull)),
     0x02: ("Fetch", MIB, fetch_payload),
     0x03: ("Contents", MIB, contents_payload),
     0x04: ("Acknowledge", 4096, of(acknowledge)),
+    0x05: ("Beyond", 4096, beyond_payload),
     0x10: ("Offer", 4096, offer_payload),
     0x11: ("Proof", 9 * MIB, proof_payload),
     0x12: ("ProofEnd", 4096, of(proof_end)),
@@ -1339,6 +1345,7 @@ def golden_small_record(data):
 
 GOLDEN = {
     "acknowledge": frame,
+    "beyond": frame,
     "bundle": frame,
     "contents": frame,
     "fetch": frame,
