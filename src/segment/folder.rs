@@ -152,7 +152,7 @@ impl SegmentFolder {
 
     /// Checks the first bytes of a segment.
     ///
-    /// Errors: `SegmentError::Version` of another version, or of another
+    /// Errors: `SegmentError::Version`, `SegmentError::Foreign` of another
     /// store's segment; no error for damage, which is said by `false`.
     pub(super) fn check_header(&self, number: u32, bytes: &[u8]) -> Result<bool, SegmentError> {
         let path = || self.path(number);

@@ -7,6 +7,7 @@ mod mismatch;
 mod refresh;
 mod report;
 mod state;
+mod taker;
 mod volumes;
 
 pub use leftout::LeftOutSummary;

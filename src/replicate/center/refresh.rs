@@ -1,7 +1,7 @@
 //! The refresh: hints and due walks, to differences, to leaf records, to a
 //! signed snapshot.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use hikae_protocol::objectpath::{LeafKey, PathText};
@@ -10,16 +10,15 @@ use hikae_protocol::snapshot::{Cursor, Epoch, Snapshot, VerifiedSnapshot};
 use super::leftout::{LeftOutList, LeftOutSummary};
 use super::report::{Look, RefreshReport};
 use super::state::SourceState;
+use super::taker::Taker;
 use super::volumes::{self, Discovered, RootError, VolumeRoot};
 use super::{Center, CenterError, locked, mismatch, now_ms};
-use crate::catalogue::{CatalogueError, FileRecord, LeafRecord};
+use crate::catalogue::CatalogueError;
 use crate::disk::{Directory, join};
 use crate::index::Watermark;
 use crate::progress::Monitor;
-use crate::walk::{LeafLook, LeftOut, LeftOutReason, Parts, Scope, VolumeWalk};
+use crate::walk::{LeafLook, Parts, Scope, VolumeWalk};
 
-/// Leaf records staged together.
-const STAGE_LEAVES: usize = 512;
 /// Looks that wait to be taken, at most.
 const LOOKS_WAITING: usize = 1024;
 
@@ -391,120 +390,6 @@ fn left_out_before(state: &mut SourceState, volume: &VolumeRoot, scope: &Scope) 
             left_out.look_again(&looked);
             left_out
         }
-    }
-}
-
-/// Takes looks and makes leaf records of them.
-struct Taker<'a> {
-    center: &'a Center,
-    volume: &'a VolumeRoot,
-    sequence: u64,
-    /// By leaf: several looks may be at one leaf.
-    staged: BTreeMap<LeafKey, LeafRecord>,
-    again: BTreeMap<LeafKey, BTreeSet<Vec<u8>>>,
-    left_out: LeftOutList,
-    /// Everything is looked at.
-    whole: bool,
-    missed: Vec<Vec<u8>>,
-    report: &'a mut RefreshReport,
-    monitor: &'a dyn Monitor,
-}
-
-impl Taker<'_> {
-    fn take(&mut self, mut look: LeafLook) -> Result<(), CenterError> {
-        self.monitor
-            .advance(look.counts.files_compared + look.counts.files_read);
-        match self.volume.is_registry() {
-            true => self.report.registry.add(&look.counts),
-            false => self.report.counts.add(&look.counts),
-        }
-        let (changed, restated) = (look.is_changed(), !look.restated.is_empty());
-        if !look.again.is_empty() {
-            self.again
-                .entry(look.key.clone())
-                .or_default()
-                .extend(std::mem::take(&mut look.again));
-        }
-        self.leave_out(&mut look);
-        self.missed.append(&mut look.missed);
-        if !changed && !restated {
-            return Ok(());
-        }
-        let mut record = self.record(&look.key)?;
-        // Another look of this refresh may have found the same.
-        look.added.retain(|new| {
-            let known = record.file(&new.entry.path);
-            known.is_none_or(|known| known.entry != new.entry)
-        });
-        look.removed.retain(|path| record.file(path).is_some());
-        let changed = changed && look.is_changed();
-        if changed {
-            self.report.leaves_changed += 1;
-            self.report.files_added += look.added.len() as u64;
-            self.report.files_removed += look.removed.len() as u64;
-            let sequence = self.sequence;
-            let added = look
-                .added
-                .into_iter()
-                .map(|file| FileRecord { sequence, ..file });
-            record.change(&look.removed, added.collect(), sequence);
-        }
-        for restated in look.restated {
-            let file = record
-                .files
-                .iter_mut()
-                .find(|file| file.entry.path == restated.entry.path);
-            if let Some(file) = file {
-                file.stat = restated.stat;
-            }
-        }
-        self.staged.insert(look.key, record);
-        match self.staged.len() >= STAGE_LEAVES {
-            true => self.stage(),
-            false => Ok(()),
-        }
-    }
-
-    fn leave_out(&mut self, look: &mut LeafLook) {
-        let text = |path: &[u8]| PathText::new(&join(look.key.as_bytes(), path)).to_string();
-        for directory in &look.empty {
-            let item = LeftOut {
-                path: text(directory),
-                reason: LeftOutReason::Empty,
-            };
-            self.left_out.add(item, self.whole);
-        }
-        if !self.whole {
-            for file in &look.added {
-                self.left_out
-                    .holds_something(&text(file.entry.path.as_bytes()));
-            }
-        }
-        for item in std::mem::take(&mut look.left_out) {
-            self.left_out.add(item, self.whole);
-        }
-    }
-
-    fn record(&mut self, key: &LeafKey) -> Result<LeafRecord, CenterError> {
-        if let Some(record) = self.staged.remove(key) {
-            return Ok(record);
-        }
-        let catalogue = &self.center.catalogue;
-        let value = match catalogue.staged(key)? {
-            Some(value) => Some(value),
-            None => catalogue.leaf(key)?,
-        };
-        Ok(match value {
-            Some(value) => catalogue.record(value.place)?,
-            None => LeafRecord::empty(key.clone()),
-        })
-    }
-
-    fn stage(&mut self) -> Result<(), CenterError> {
-        Ok(self
-            .center
-            .catalogue
-            .stage(std::mem::take(&mut self.staged).into_values().collect())?)
     }
 }
 
