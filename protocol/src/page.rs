@@ -12,6 +12,47 @@ use crate::limits::{PAGE_BOUNDARY_BITS, PAGE_BYTES_MAX};
 /// is at most half as long as the one below, whatever the names.
 const UPPER_ITEMS_MIN: usize = 2;
 
+/// Where the pages of one level of a list end.
+#[derive(Debug)]
+pub struct PageCutter {
+    level: usize,
+    items: usize,
+    bytes: usize,
+}
+
+impl PageCutter {
+    /// Of a list at `level`, 0 the lowest.
+    pub fn new(level: usize) -> PageCutter {
+        PageCutter {
+            level,
+            items: 0,
+            bytes: 0,
+        }
+    }
+
+    /// Whether the open page ends before an item of so many bytes, which
+    /// would not fit. The item opens or joins a page.
+    pub fn ends_before(&mut self, item_bytes: usize) -> bool {
+        let ends = self.items > 0 && self.bytes + item_bytes > PAGE_BYTES_MAX;
+        if ends {
+            (self.items, self.bytes) = (0, 0);
+        }
+        self.items += 1;
+        self.bytes += item_bytes;
+        ends
+    }
+
+    /// Whether the open page ends after its last item, which has this name.
+    pub fn ends_after(&mut self, name: &[u8]) -> bool {
+        let long_enough = self.level == 0 || self.items >= UPPER_ITEMS_MIN;
+        let ends = long_enough && is_boundary(self.level, name);
+        if ends {
+            (self.items, self.bytes) = (0, 0);
+        }
+        ends
+    }
+}
+
 /// Computes the digest of a list while its items go by; memory is one page a
 /// level.
 pub struct ListDigest {
@@ -19,12 +60,24 @@ pub struct ListDigest {
     levels: Vec<Level>,
 }
 
-#[derive(Default)]
 struct Level {
+    cutter: PageCutter,
     page: Vec<u8>,
     items: usize,
     last_name: Vec<u8>,
     pages: u64,
+}
+
+impl Level {
+    fn new(level: usize) -> Level {
+        Level {
+            cutter: PageCutter::new(level),
+            page: Vec::new(),
+            items: 0,
+            last_name: Vec::new(),
+            pages: 0,
+        }
+    }
 }
 
 impl ListDigest {
@@ -32,7 +85,7 @@ impl ListDigest {
     pub fn new(domain: Domain) -> ListDigest {
         ListDigest {
             domain,
-            levels: vec![Level::default()],
+            levels: vec![Level::new(0)],
         }
     }
 
@@ -43,13 +96,10 @@ impl ListDigest {
 
     fn push_at(&mut self, depth: usize, name: &[u8], item: &[u8]) {
         if self.levels.len() == depth {
-            self.levels.push(Level::default());
+            self.levels.push(Level::new(depth));
         }
-        let overflows = self
-            .levels
-            .get(depth)
-            .is_some_and(|level| level.items > 0 && level.page.len() + item.len() > PAGE_BYTES_MAX);
-        if overflows {
+        let level = self.levels.get_mut(depth);
+        if level.is_some_and(|level| level.cutter.ends_before(item.len())) {
             self.close_page(depth);
         }
         let Some(level) = self.levels.get_mut(depth) else {
@@ -59,8 +109,7 @@ impl ListDigest {
         level.items += 1;
         level.last_name.clear();
         level.last_name.extend_from_slice(name);
-        let long_enough = depth == 0 || level.items >= UPPER_ITEMS_MIN;
-        if long_enough && is_boundary(depth, name) {
+        if level.cutter.ends_after(name) {
             self.close_page(depth);
         }
     }

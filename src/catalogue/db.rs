@@ -11,7 +11,8 @@ use hikae_protocol::objectpath::LeafKey;
 use hikae_protocol::tree::ChildKind;
 
 use super::CatalogueError;
-use super::leaf::{LeafRecord, RecordPlace};
+use super::item::LeafSummary;
+use super::leaf::RecordPlace;
 use crate::disk::{DiskError, errno};
 use crate::segment::BlockPlace;
 
@@ -43,16 +44,31 @@ pub struct LeafValue {
 
 impl LeafValue {
     /// The value of a record that lies at `place`.
-    pub fn of(record: &LeafRecord, place: RecordPlace) -> LeafValue {
-        LeafValue {
-            digest: record.digest(),
-            sequence: record.sequence,
-            commit: record.commit,
-            entries: record.files.len() as u64,
-            bytes: record.bytes(),
-            newest_bytes: record.newest_bytes(),
-            lacking: u32::try_from(record.lacking().count()).unwrap_or(u32::MAX),
+    pub(super) fn of(summary: LeafSummary, place: RecordPlace) -> (LeafKey, LeafValue) {
+        let value = LeafValue {
+            digest: summary.digest,
+            sequence: summary.sequence,
+            commit: summary.commit,
+            entries: summary.entries,
+            bytes: summary.bytes,
+            newest_bytes: summary.newest_bytes,
+            lacking: summary.lacking,
             place,
+        };
+        (summary.key, value)
+    }
+
+    /// What the record's summary says.
+    pub(super) fn summary(self, key: LeafKey) -> LeafSummary {
+        LeafSummary {
+            key,
+            sequence: self.sequence,
+            commit: self.commit,
+            digest: self.digest,
+            entries: self.entries,
+            bytes: self.bytes,
+            newest_bytes: self.newest_bytes,
+            lacking: self.lacking,
         }
     }
 
@@ -115,14 +131,16 @@ pub(super) struct Db {
     nodes: Table,
     /// path -> `LeafValue`, not yet committed
     staged: Table,
-    /// sequence, path -> nothing
+    /// sequence of the signer, path -> nothing
     changed: Table,
-    /// path -> nothing: leaves that the published tree does not show yet
-    unpublished: Table,
+    /// number of the own commit, path -> nothing
+    committed: Table,
     /// path -> nothing: leaves of the tree with lacking contents
     lacking: Table,
     /// block id -> segment, offset
     blocks: Table,
+    /// number of the own commit -> its block, when it was accepted
+    commits: Table,
     /// a few values by name
     meta: Table,
 }
@@ -216,10 +234,6 @@ impl Table {
         applied.map_err(|error| self.wrong(error))
     }
 
-    fn is_empty(&self) -> bool {
-        self.tree.is_empty()
-    }
-
     fn named(&self, items: sled::Iter) -> impl Iterator<Item = Result<Pair, CatalogueError>> {
         items.map(|item| item.map_err(|error| self.wrong(error)))
     }
@@ -256,9 +270,10 @@ impl Db {
             nodes: table("nodes")?,
             staged: table("staged")?,
             changed: table("changed")?,
-            unpublished: table("unpublished")?,
+            committed: table("committed")?,
             lacking: table("lacking")?,
             blocks: table("blocks")?,
+            commits: table("commits")?,
             meta: table("meta")?,
             db,
         })
@@ -342,19 +357,19 @@ impl Db {
         })
     }
 
-    /// Makes leaves part of the tree: the leaf, when it changed, and that the
-    /// published tree lacks it.
+    /// Makes leaves part of the tree.
     pub(super) fn apply(&self, leaves: &[(LeafKey, LeafValue)]) -> Result<(), CatalogueError> {
-        let (mut values, mut changed) = (sled::Batch::default(), sled::Batch::default());
-        let (mut unpublished, mut lacking) = (sled::Batch::default(), sled::Batch::default());
+        let (mut values, mut lacking) = (sled::Batch::default(), sled::Batch::default());
+        let (mut changed, mut committed) = (sled::Batch::default(), sled::Batch::default());
         for (key, value) in leaves {
             let path = key.as_bytes();
             if let Some(old) = self.leaf(path)? {
-                changed.remove(changed_key(old.sequence, path));
+                changed.remove(numbered(old.sequence, path));
+                committed.remove(numbered(old.commit, path));
             }
-            changed.insert(changed_key(value.sequence, path), &[]);
+            changed.insert(numbered(value.sequence, path), &[]);
+            committed.insert(numbered(value.commit, path), &[]);
             values.insert(tree_key(path), value.to_bytes().to_vec());
-            unpublished.insert(path, &[]);
             match value.lacking {
                 0 => lacking.remove(path),
                 _ => lacking.insert(path, &[]),
@@ -362,9 +377,44 @@ impl Db {
         }
         self.leaves.apply_batch(values)?;
         self.changed.apply_batch(changed)?;
-        self.unpublished.apply_batch(unpublished)?;
+        self.committed.apply_batch(committed)?;
         self.lacking.apply_batch(lacking)?;
         Ok(())
+    }
+
+    /// Remembers a commit.
+    pub(super) fn set_commit(
+        &self,
+        number: u64,
+        (block, accepted_ms): (u64, i64),
+    ) -> Result<(), CatalogueError> {
+        let mut value = [0; 16];
+        value[..8].copy_from_slice(&block.to_le_bytes());
+        value[8..].copy_from_slice(&accepted_ms.to_le_bytes());
+        self.commits.insert(number.to_be_bytes(), &value)
+    }
+
+    /// Forgets a commit.
+    pub(super) fn forget_commit(&self, number: u64) -> Result<(), CatalogueError> {
+        self.commits.remove(&number.to_be_bytes())
+    }
+
+    /// The commits that are remembered, by number: block, and when accepted.
+    pub(super) fn commits(
+        &self,
+    ) -> impl Iterator<Item = Result<(u64, (u64, i64)), CatalogueError>> {
+        self.commits.iter().map(|item| {
+            let (key, value) = item?;
+            let number = key[..].try_into().map(u64::from_be_bytes);
+            let halves = value.split_at_checked(8).and_then(|(block, accepted)| {
+                let block = block.try_into().map(u64::from_le_bytes).ok()?;
+                Some((block, accepted.try_into().map(i64::from_le_bytes).ok()?))
+            });
+            let (Ok(number), Some(commit)) = (number, halves) else {
+                return Err(self.commits.corrupt("commit"));
+            };
+            Ok((number, commit))
+        })
     }
 
     /// Keys of the leaves with lacking contents, in canonical order.
@@ -441,37 +491,22 @@ impl Db {
         })
     }
 
-    /// Keys of the leaves that changed after commit `sequence`, by commit.
+    /// Keys of the leaves that changed after the signer's commit `sequence`,
+    /// by commit.
     pub(super) fn changed_since(
         &self,
         sequence: u64,
     ) -> impl Iterator<Item = Result<LeafKey, CatalogueError>> {
-        let from = (sequence + 1).to_be_bytes();
-        self.changed.from(from).map(|item| {
-            let (key, _) = item?;
-            LeafKey::parse(key.get(8..).unwrap_or_default())
-                .map_err(|_| self.changed.corrupt("changed key"))
-        })
+        numbered_after(&self.changed, sequence, "changed key")
     }
 
-    /// Keys of the leaves that the published tree lacks, in canonical order.
-    pub(super) fn unpublished(&self) -> impl Iterator<Item = Result<LeafKey, CatalogueError>> {
-        keys(&self.unpublished, "unpublished key")
-    }
-
-    /// Whether the published tree lacks nothing.
-    pub(super) fn is_published(&self) -> bool {
-        self.unpublished.is_empty()
-    }
-
-    /// The published tree shows these leaves.
-    pub(super) fn set_published(&self, keys: &[LeafKey]) -> Result<(), CatalogueError> {
-        let mut batch = sled::Batch::default();
-        for key in keys {
-            batch.remove(key.as_bytes());
-        }
-        self.unpublished.apply_batch(batch)?;
-        Ok(())
+    /// Keys of the leaves that the own commits after `number` brought, by
+    /// commit.
+    pub(super) fn committed_since(
+        &self,
+        number: u64,
+    ) -> impl Iterator<Item = Result<LeafKey, CatalogueError>> {
+        numbered_after(&self.committed, number, "committed key")
     }
 
     /// Where every block lies.
@@ -494,13 +529,23 @@ impl Db {
         })
     }
 
-    /// Records where a block lies.
-    pub(super) fn set_block(&self, id: u64, place: BlockPlace) -> Result<(), CatalogueError> {
-        let mut value = [0; 12];
-        value[..4].copy_from_slice(&place.segment.to_le_bytes());
-        value[4..].copy_from_slice(&place.offset.to_le_bytes());
-        self.blocks.insert(id.to_be_bytes(), &value)?;
-        Ok(())
+    /// Records where blocks lie; none: they are gone.
+    pub(super) fn set_blocks(
+        &self,
+        blocks: impl IntoIterator<Item = (u64, Option<BlockPlace>)>,
+    ) -> Result<(), CatalogueError> {
+        let mut batch = sled::Batch::default();
+        for (id, place) in blocks {
+            let Some(place) = place else {
+                batch.remove(&id.to_be_bytes());
+                continue;
+            };
+            let mut value = [0; 12];
+            value[..4].copy_from_slice(&place.segment.to_le_bytes());
+            value[4..].copy_from_slice(&place.offset.to_le_bytes());
+            batch.insert(&id.to_be_bytes(), &value[..]);
+        }
+        self.blocks.apply_batch(batch)
     }
 }
 
@@ -514,9 +559,22 @@ fn keys(
     })
 }
 
-fn changed_key(sequence: u64, path: &[u8]) -> Vec<u8> {
+/// A key of a table that is ordered by a number first.
+fn numbered(number: u64, path: &[u8]) -> Vec<u8> {
     let mut key = Vec::with_capacity(8 + path.len());
-    key.extend_from_slice(&sequence.to_be_bytes());
+    key.extend_from_slice(&number.to_be_bytes());
     key.extend_from_slice(path);
     key
+}
+
+fn numbered_after(
+    table: &Table,
+    number: u64,
+    what: &'static str,
+) -> impl Iterator<Item = Result<LeafKey, CatalogueError>> {
+    let from = number.saturating_add(1).to_be_bytes();
+    table.from(from).map(move |item| {
+        let (key, _) = item?;
+        LeafKey::parse(key.get(8..).unwrap_or_default()).map_err(|_| table.corrupt(what))
+    })
 }

@@ -1,4 +1,4 @@
-//! Golden bytes of the records, SPEC.md sections 9.3 and 9.4.
+//! Golden bytes of the records, SPEC.md sections 9.3, 9.4 and 10.4.
 
 use hikae_protocol::digest::Digest;
 use hikae_protocol::entry::Entry;
@@ -9,9 +9,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::Commit;
+use super::checkpoint::{CheckpointBlock, CheckpointCommit, CheckpointEnd, CheckpointLeaf};
+use super::item::{LeafItem, LeafSummary, List, PageList, PageRef, Unstage, encode, page_items};
 use super::leaf::{ContentPlace, FileRecord, LeafRecord, RecordPlace, StatRecord};
-use super::open::LeafItem;
 use crate::disk::golden::{assert_golden, golden};
+use crate::segment::LogEnd;
 
 /// Compares what is written, and says what the golden bytes read as.
 fn both_ways<T: Serialize + DeserializeOwned>(name: &str, value: &T) -> T {
@@ -85,19 +87,103 @@ fn record() -> LeafRecord {
     }
 }
 
+/// The item of a record whose lists are short.
+fn item(record: LeafRecord) -> LeafItem {
+    LeafItem {
+        summary: LeafSummary::of(&record),
+        previous: record.previous,
+        forgotten: record.forgotten,
+        files: List::Here(record.files),
+        tombstones: List::Here(record.tombstones),
+        standins: List::Here(record.standins),
+    }
+}
+
+fn page_refs() -> Vec<PageRef> {
+    let page = |block, index| PageRef {
+        digest: Digest([block as u8; 32]),
+        place: RecordPlace { block, index },
+    };
+    vec![page(300, 0), page(301, 2)]
+}
+
 #[test]
 fn leaf_records() {
     let empty = LeafRecord::empty(LeafKey::parse(b"F/L").unwrap());
-    for (name, record) in [("leaf_whole", record()), ("leaf_empty", empty)] {
-        match both_ways(name, &LeafItem::Whole(record.clone())) {
-            LeafItem::Whole(read) => assert_eq!(read, record),
-            LeafItem::Split(parts) => panic!("{name} reads as parts {parts:?}"),
-        }
+    for (name, record) in [("leaf_record", record()), ("leaf_empty", empty)] {
+        let item = item(record);
+        assert_eq!(both_ways(name, &item), item);
+        assert_eq!(LeafSummary::parse(&golden(name)).unwrap(), item.summary);
     }
-    match both_ways("leaf_split", &LeafItem::Split(vec![300, 301])) {
-        LeafItem::Split(parts) => assert_eq!(parts, [300, 301]),
-        LeafItem::Whole(record) => panic!("parts read as {record:?}"),
-    }
+    let mut paged = item(record());
+    paged.files = List::Paged(PageList {
+        level: 1,
+        pages: page_refs(),
+    });
+    assert_eq!(both_ways("leaf_paged", &paged), paged);
+}
+
+/// [S9-8] pages are items one after the other.
+#[test]
+fn pages() {
+    let files = record().files;
+    let page: Vec<u8> = files
+        .iter()
+        .flat_map(|file| encode(file).unwrap())
+        .collect();
+    assert_golden("page_files", &page);
+    assert_eq!(page_items::<FileRecord>(&page).unwrap(), files);
+    let page: Vec<u8> = page_refs()
+        .iter()
+        .flat_map(|page| encode(page).unwrap())
+        .collect();
+    assert_golden("page_pages", &page);
+    assert_eq!(page_items::<PageRef>(&page).unwrap(), page_refs());
+}
+
+#[test]
+fn an_unstage_record() {
+    let unstage = Unstage {
+        commit: 300,
+        keys: vec![b"F/L".to_vec(), b"F/L/000/001/0000001".to_vec()],
+    };
+    assert_eq!(both_ways("unstage_record", &unstage), unstage);
+}
+
+#[test]
+fn items_of_a_checkpoint() {
+    let leaf = CheckpointLeaf {
+        summary: LeafSummary::of(&record()),
+        place: RecordPlace {
+            block: 300,
+            index: 1,
+        },
+    };
+    assert_eq!(both_ways("checkpoint_leaf", &leaf), leaf);
+    let block = CheckpointBlock {
+        id: 300,
+        segment: 2,
+        offset: 4096,
+    };
+    assert_eq!(both_ways("checkpoint_block", &block), block);
+    let commit = CheckpointCommit {
+        number: 300,
+        block: 299,
+        accepted_ms: 1_743_465_600_000,
+    };
+    assert_eq!(both_ways("checkpoint_commit", &commit), commit);
+    let end = CheckpointEnd {
+        log: LogEnd {
+            segment: 2,
+            offset: 8192,
+            next_id: 301,
+        },
+        commit: decode(&golden("commit_record")).unwrap(),
+        leaves: 1,
+        blocks: 300,
+        commits: 2,
+    };
+    assert_eq!(both_ways("checkpoint_end", &end), end);
 }
 
 #[test]

@@ -25,6 +25,13 @@ use crate::segment::sabotage;
 /// A record beside the segments, as the other marks are.
 const MARK: &str = "mark";
 
+/// Small files, so that a short history has several segments, checkpoints and
+/// something to compact.
+const LIMITS: Limits = Limits {
+    segment_bytes: 6 << 10,
+    checkpoint_bytes: 8 << 10,
+};
+
 /// One store and what it acknowledged.
 struct Subject {
     files: Arc<VolatileFiles>,
@@ -56,6 +63,7 @@ impl Subject {
         Catalogue::open_files(
             self.files.clone(),
             &self.folder.path().join("index"),
+            LIMITS,
             &Silent,
         )
     }
@@ -70,6 +78,10 @@ impl Subject {
                 Step::Commit(leaves) => self.commit(&catalogue, leaves),
                 Step::Stage => stage(&catalogue).is_ok(),
                 Step::Unstage => catalogue.unstage(&[]).is_ok(),
+                Step::Compact(back) => {
+                    let oldest = catalogue.next_commit().saturating_sub(1 + back);
+                    catalogue.compact(oldest, &Silent).is_ok()
+                }
                 Step::Mark => {
                     self.marking += 1;
                     let written = write_record(&*self.files, MARK, &self.marking).is_ok();
@@ -120,7 +132,11 @@ impl Subject {
         }
         let segments = format!("{}/", crate::segment::SEGMENTS);
         let names = self.files.list(crate::segment::SEGMENTS).unwrap();
-        let names: Vec<&String> = names.iter().filter(|name| name.ends_with(".seg")).collect();
+        let is_written = |name: &&String| {
+            let length = self.files.length(&format!("{segments}{name}"));
+            name.ends_with(".seg") && length.unwrap().unwrap() > 0
+        };
+        let names: Vec<&String> = names.iter().filter(is_written).collect();
         let name = format!("{segments}{}", names.choose(random).unwrap());
         let at = {
             let mut state = self.files.state();
@@ -214,6 +230,8 @@ enum Step {
     Commit(Vec<(String, Vec<u8>)>),
     Stage,
     Unstage,
+    /// All but so many of the last commits are forgotten.
+    Compact(u64),
     Mark,
     Reopen,
 }
@@ -225,8 +243,9 @@ fn stage(catalogue: &Catalogue) -> Result<(), CatalogueError> {
 
 fn history(random: &mut ChaCha8Rng) -> Vec<Step> {
     let mut steps = Vec::new();
-    for _ in 0..random.random_range(1..6) {
-        let step = match random.random_range(0..8) {
+    for _ in 0..random.random_range(1..8) {
+        let step = match random.random_range(0..9) {
+            8 => Step::Compact(random.random_range(0..3)),
             0 => Step::Stage,
             1 => Step::Unstage,
             2 => Step::Mark,
@@ -257,7 +276,7 @@ fn cycle(seed: u64, sabotage: Sabotage) -> Result<(), Broken> {
     sabotage::believe_all(sabotage == Sabotage::HashCheck);
     let result = (0..random.random_range(1..5)).try_for_each(|_| {
         let steps = history(&mut random);
-        subject.files.cut_after(random.random_range(0..60));
+        subject.files.cut_after(random.random_range(0..90));
         subject.work(&steps);
         let share = random.random_range(0.0..1.0);
         subject.files.restart(|| random.random_bool(share));

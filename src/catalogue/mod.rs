@@ -4,23 +4,29 @@
 //! that is thrown away and rebuilt after any unclean stop. Leaf records are
 //! *staged* until a commit makes them the tree.
 
+mod checkpoint;
 mod commit;
+mod compact;
 mod db;
 #[cfg(test)]
 mod golden;
+mod item;
 #[cfg(test)]
 mod laboratory;
 mod leaf;
 mod open;
 mod rebuild;
+mod records;
+mod replay;
 #[cfg(test)]
 mod tests;
 mod tree;
 
 pub use commit::{Commit, Totals};
+pub use compact::CompactReport;
 pub use db::LeafValue;
 pub use leaf::{ContentPlace, FileRecord, LeafRecord, RecordPlace, StatRecord};
-pub use open::{Catalogue, RebuildReport, View};
+pub use open::{Catalogue, Limits, RebuildReport, View};
 pub use tree::TreeUpdate;
 
 use std::path::PathBuf;

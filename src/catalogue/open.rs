@@ -10,44 +10,33 @@ use hikae_protocol::objectpath::LeafKey;
 use hikae_protocol::pack::{Items, Pack, PackBuilder};
 use hikae_protocol::snapshot::{Snapshot, VerifiedSnapshot};
 use hikae_protocol::tree::ChildKind;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::commit::{Commit, Totals};
 use super::db::{Db, LeafValue};
+use super::item::encode;
 use super::leaf::{ContentPlace, LeafRecord, RecordPlace};
 use super::tree::{TreeUpdate, update};
-use super::{CatalogueError, rebuild};
+use super::{CatalogueError, checkpoint, rebuild};
 use crate::disk::{StoreFiles, StoreFolder};
 use crate::progress::Monitor;
 use crate::segment::{
-    BlockKind, BlockPlace, Damage, SEGMENTS, SegmentError, SegmentLog, SegmentReader,
+    BlockKind, BlockPlace, CompactSegment, Damage, LogEnd, SEGMENT_BYTES, SEGMENTS, SegmentError,
+    SegmentFolder, SegmentLog, SegmentReader,
 };
 
-/// Bytes of leaf records that share a block, before compression.
-const LEAVES_BLOCK_BYTES: usize = 128 * 1024;
-/// A leaf record over this is cut into blocks of its own.
-const LEAF_PART_BYTES: usize = 1024 * 1024;
-/// Keys in one block of dropped leaves: they fit whatever their length.
-const UNSTAGE_KEYS_MAX: usize = 512;
-/// zstd level of leaf records.
-const LEAVES_LEVEL: i32 = 3;
+/// zstd level of leaf records and commits.
+pub(super) const RECORDS_LEVEL: i32 = 3;
 /// Levels of the tree are read by kind.
 const KINDS: [ChildKind; 2] = [ChildKind::Leaf, ChildKind::Node];
-
-/// What an item of a block of leaves is.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) enum LeafItem {
-    /// The record.
-    Whole(LeafRecord),
-    /// Blocks of one item each, whose concatenation is the record.
-    Split(Vec<u64>),
-}
 
 /// Why and how the index was made anew.
 #[derive(Debug, Clone, Serialize)]
 pub struct RebuildReport {
     /// Why.
     pub reason: &'static str,
+    /// Whether it began at a checkpoint.
+    pub from_checkpoint: bool,
     /// Leaves of the tree.
     pub leaves: u64,
     /// How long it took, seconds.
@@ -61,6 +50,9 @@ pub struct RebuildReport {
 /// What the tree is now.
 #[derive(Debug, Clone)]
 pub(super) struct Head {
+    /// Number of the last commit; greater than the record's only where damage
+    /// took that of the last one.
+    pub number: u64,
     pub commit: Commit,
     pub snapshot: Snapshot,
     /// Counts over the leaves that are there; other than the snapshot's only
@@ -73,12 +65,34 @@ pub struct Catalogue {
     files: Arc<dyn StoreFiles>,
     /// The index's folder.
     index: PathBuf,
-    db: Db,
+    pub(super) db: Db,
+    pub(super) segments: SegmentFolder,
     log: Mutex<SegmentLog>,
     reader: SegmentReader,
     blocks: RwLock<HashMap<u64, BlockPlace>>,
     head: RwLock<Option<Head>>,
+    limits: Limits,
+    /// Where the log ended at the last checkpoint.
+    checkpoint: Mutex<LogEnd>,
     rebuilt: Option<RebuildReport>,
+}
+
+/// Sizes of a store's files.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Bytes after which the next segment begins.
+    pub segment_bytes: u64,
+    /// Bytes that are appended before a checkpoint is written, at least.
+    pub checkpoint_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            segment_bytes: SEGMENT_BYTES,
+            checkpoint_bytes: SEGMENT_BYTES,
+        }
+    }
 }
 
 /// Holds the tree still while it is read.
@@ -94,7 +108,8 @@ impl Catalogue {
     /// Errors: `CatalogueError`.
     pub fn open(folder: &Path, monitor: &dyn Monitor) -> Result<Catalogue, CatalogueError> {
         let files = Arc::new(StoreFolder::open(folder, &[SEGMENTS])?);
-        Catalogue::open_files(files, &folder.join("catalogue"), monitor)
+        let index = folder.join("catalogue");
+        Catalogue::open_files(files, &index, Limits::default(), monitor)
     }
 
     /// Opens the store with these files, whose index is the folder `index`.
@@ -103,15 +118,19 @@ impl Catalogue {
     pub fn open_files(
         files: Arc<dyn StoreFiles>,
         index: &Path,
+        limits: Limits,
         monitor: &dyn Monitor,
     ) -> Result<Catalogue, CatalogueError> {
         let opened = rebuild::open_or_rebuild(&files, index, monitor)?;
-        let log = SegmentLog::open(&opened.segments, opened.end)?;
+        let log = SegmentLog::open(&opened.segments, opened.end, limits.segment_bytes)?;
         Ok(Catalogue {
             files,
             index: index.to_path_buf(),
             reader: SegmentReader::new(&opened.segments),
+            segments: opened.segments,
             db: opened.db,
+            limits,
+            checkpoint: Mutex::new(opened.checkpoint),
             log: Mutex::new(log),
             blocks: RwLock::new(opened.blocks),
             head: RwLock::new(opened.head),
@@ -184,31 +203,6 @@ impl Catalogue {
         Ok(names)
     }
 
-    /// The record at `place`.
-    ///
-    /// Errors: `CatalogueError`.
-    pub fn record(&self, place: RecordPlace) -> Result<LeafRecord, CatalogueError> {
-        let items = self.items(place.block)?;
-        let bytes = items.get(place.index).ok_or(missing(place))?;
-        let wrong = |source| CatalogueError::Record {
-            block: place.block,
-            index: place.index,
-            expected: "leaf record",
-            source,
-        };
-        match decode(bytes).map_err(wrong)? {
-            LeafItem::Whole(record) => Ok(record),
-            LeafItem::Split(parts) => {
-                let mut whole = Vec::new();
-                for block in parts {
-                    let part = self.items(block)?;
-                    whole.extend_from_slice(part.get(0).unwrap_or_default());
-                }
-                decode(&whole).map_err(wrong)
-            }
-        }
-    }
-
     /// The record of a leaf of the tree.
     ///
     /// Errors: `CatalogueError`.
@@ -217,16 +211,48 @@ impl Catalogue {
         value.map(|value| self.record(value.place)).transpose()
     }
 
+    fn place(&self, block: u64) -> Result<BlockPlace, CatalogueError> {
+        let blocks = self.blocks.read().unwrap_or_else(PoisonError::into_inner);
+        let place = blocks.get(&block).copied();
+        place.ok_or(missing(RecordPlace { block, index: 0 }))
+    }
+
     /// The items of a block.
     ///
     /// Errors: `CatalogueError::Missing`, `CatalogueError::Segment`.
     pub fn items(&self, block: u64) -> Result<Arc<Items>, CatalogueError> {
-        let blocks = self.blocks.read().unwrap_or_else(PoisonError::into_inner);
-        let place = *blocks
-            .get(&block)
-            .ok_or(missing(RecordPlace { block, index: 0 }))?;
+        let place = self.place(block)?;
+        match self.reader.items(block, place) {
+            // It was moved while it was read.
+            Err(_) if self.place(block)? != place => {
+                Ok(self.reader.items(block, self.place(block)?)?)
+            }
+            items => Ok(items?),
+        }
+    }
+
+    /// Where the log ends.
+    pub(super) fn log_end(&self) -> LogEnd {
+        self.log().end()
+    }
+
+    /// Begins the next segment.
+    pub(super) fn roll(&self) -> Result<(), CatalogueError> {
+        Ok(self.log().roll()?)
+    }
+
+    /// Puts a segment that was written anew in the old one's place.
+    pub(super) fn adopt(&self, compact: &CompactSegment) -> Result<(), CatalogueError> {
+        let mut blocks = self.blocks.write().unwrap_or_else(PoisonError::into_inner);
+        self.segments.adopt(compact)?;
+        blocks.extend(compact.kept.iter().copied());
+        for id in &compact.dropped {
+            blocks.remove(id);
+        }
         drop(blocks);
-        Ok(self.reader.items(block, place)?)
+        let kept = compact.kept.iter().map(|&(id, place)| (id, Some(place)));
+        let dropped = compact.dropped.iter().map(|&id| (id, None));
+        self.db.set_blocks(kept.chain(dropped))
     }
 
     /// Reads every block again, commits and superseded records too; says what
@@ -281,13 +307,14 @@ impl Catalogue {
         }
     }
 
-    fn append(&self, kind: BlockKind, pack: &Pack) -> Result<u64, CatalogueError> {
+    /// Appends a block and says its id.
+    pub(super) fn append(&self, kind: BlockKind, pack: &Pack) -> Result<u64, CatalogueError> {
         let (id, place) = self.log().append(kind, pack)?;
         self.blocks
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(id, place);
-        self.db.set_block(id, place)?;
+        self.db.set_blocks([(id, Some(place))])?;
         Ok(id)
     }
 
@@ -300,87 +327,7 @@ impl Catalogue {
 
     /// The number that the next commit gets.
     pub fn next_commit(&self) -> u64 {
-        self.view()
-            .head
-            .as_ref()
-            .map_or(1, |head| head.commit.number + 1)
-    }
-
-    /// Appends leaf records; the next commit makes them the tree.
-    ///
-    /// Errors: `CatalogueError`.
-    pub fn stage(&self, records: Vec<LeafRecord>) -> Result<(), CatalogueError> {
-        let commit = self.next_commit();
-        let mut pack = PackBuilder::default();
-        let mut waiting = Vec::new();
-        for mut record in records {
-            record.commit = commit;
-            record.previous = self.leaf(&record.key)?.map(|value| value.place);
-            let item = encode(&LeafItem::Whole(record.clone()))?;
-            let item = match item.len() > LEAF_PART_BYTES {
-                true => self.append_parts(&record)?,
-                false => item,
-            };
-            if !pack.is_empty() && pack.raw_bytes() + item.len() > LEAVES_BLOCK_BYTES {
-                self.append_leaves(std::mem::take(&mut pack), &mut waiting)?;
-            }
-            let index = pack.push(&item);
-            waiting.push((record, index));
-        }
-        self.append_leaves(pack, &mut waiting)
-    }
-
-    fn append_parts(&self, record: &LeafRecord) -> Result<Vec<u8>, CatalogueError> {
-        let whole = encode(record)?;
-        let mut parts = Vec::new();
-        for part in whole.chunks(LEAF_PART_BYTES) {
-            let mut pack = PackBuilder::default();
-            pack.push(part);
-            let pack = pack.finish(LEAVES_LEVEL).map_err(CatalogueError::Pack)?;
-            parts.push(self.append(BlockKind::LeafPart, &pack)?);
-        }
-        encode(&LeafItem::Split(parts))
-    }
-
-    fn append_leaves(
-        &self,
-        pack: PackBuilder,
-        waiting: &mut Vec<(LeafRecord, u32)>,
-    ) -> Result<(), CatalogueError> {
-        if pack.is_empty() {
-            return Ok(());
-        }
-        let pack = pack.finish(LEAVES_LEVEL).map_err(CatalogueError::Pack)?;
-        let block = self.append(BlockKind::Leaves, &pack)?;
-        let staged: Vec<(LeafKey, LeafValue)> = waiting
-            .drain(..)
-            .map(|(record, index)| {
-                let value = LeafValue::of(&record, RecordPlace { block, index });
-                (record.key, value)
-            })
-            .collect();
-        self.db.stage(&staged)
-    }
-
-    /// Drops staged leaves; without keys all of them.
-    ///
-    /// Errors: `CatalogueError`.
-    pub fn unstage(&self, keys: &[LeafKey]) -> Result<(), CatalogueError> {
-        for keys in keys.chunks(UNSTAGE_KEYS_MAX) {
-            let mut pack = PackBuilder::default();
-            for key in keys {
-                pack.push(key.as_bytes());
-            }
-            let pack = pack.finish(LEAVES_LEVEL).map_err(CatalogueError::Pack)?;
-            self.append(BlockKind::Unstage, &pack)?;
-        }
-        if keys.is_empty() {
-            let pack = PackBuilder::default()
-                .finish(LEAVES_LEVEL)
-                .map_err(CatalogueError::Pack)?;
-            self.append(BlockKind::Unstage, &pack)?;
-        }
-        self.db.unstage(keys.iter().map(LeafKey::as_bytes))
+        self.view().head.as_ref().map_or(1, |head| head.number + 1)
     }
 
     /// Every staged leaf, in canonical order.
@@ -465,29 +412,58 @@ impl Catalogue {
         self.sync()?;
         let mut pack = PackBuilder::default();
         pack.push(&encode(&commit)?);
-        let pack = pack.finish(LEAVES_LEVEL).map_err(CatalogueError::Pack)?;
+        let pack = pack.finish(RECORDS_LEVEL).map_err(CatalogueError::Pack)?;
         // Twice: nothing follows the last commit that would tell its damage
         // from a torn tail.
-        self.append(BlockKind::Commit, &pack)?;
+        let block = self.append(BlockKind::Commit, &pack)?;
         self.append(BlockKind::Commit, &pack)?;
         self.sync()?;
         let mut head = self.head.write().unwrap_or_else(PoisonError::into_inner);
         self.db.apply(staged)?;
         self.db.set_nodes(&update.nodes)?;
         self.db.unstage([])?;
+        self.db.set_commit(commit.number, (block, now_ms))?;
         *head = Some(Head {
+            number: commit.number,
             commit: commit.clone(),
             snapshot: snapshot.snapshot().clone(),
             totals,
         });
+        drop(head);
+        self.checkpoint_if_due(&commit);
         Ok(commit)
     }
 
-    /// Keys of the leaves that the published tree lacks, in canonical order.
+    /// Writes a checkpoint when more was appended since the last one than it
+    /// has bytes, so that it never costs more than the log itself.
+    fn checkpoint_if_due(&self, commit: &Commit) {
+        let log = self.log().end();
+        let mut last = self
+            .checkpoint
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let appended = log.bytes_since(*last, self.limits.segment_bytes);
+        let length = self.files.length(checkpoint::CHECKPOINT);
+        let due = length.ok().flatten().unwrap_or(0);
+        if appended < due.max(self.limits.checkpoint_bytes) {
+            return;
+        }
+        match checkpoint::write(&self.segments, &self.db, log, commit) {
+            Ok(()) => *last = log,
+            // The commit stands, and a rebuild only takes longer.
+            Err(error) => tracing::warn!(%error, "no checkpoint was written"),
+        }
+    }
+
+    /// Leaves that the node's own commits after `number` brought, in canonical
+    /// order.
     ///
     /// Errors: `CatalogueError`.
-    pub fn unpublished(&self) -> Result<Vec<LeafKey>, CatalogueError> {
-        self.db.unpublished().collect()
+    pub fn committed_since(&self, number: u64) -> Result<Vec<LeafKey>, CatalogueError> {
+        let keys: Result<Vec<LeafKey>, _> = self.db.committed_since(number).collect();
+        let mut keys = keys?;
+        keys.sort_unstable();
+        Ok(keys)
     }
 
     /// Leaves of the tree with contents that the source could not hand out,
@@ -498,29 +474,18 @@ impl Catalogue {
         self.db.lacking().collect()
     }
 
-    /// Whether the published tree lacks nothing.
-    pub fn is_published(&self) -> bool {
-        self.db.is_published()
-    }
-
-    /// The published tree shows these leaves.
-    ///
-    /// Errors: `CatalogueError`.
-    pub fn set_published(&self, keys: &[LeafKey]) -> Result<(), CatalogueError> {
-        self.db.set_published(keys)
-    }
-
     /// Closes cleanly: the next opening needs no rebuild.
     ///
     /// Errors: `CatalogueError`; the next opening then rebuilds.
     pub fn close(self) -> Result<(), CatalogueError> {
         self.sync()?;
         let end = self.log().end();
-        let head = self
-            .head
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner);
-        rebuild::mark_clean(&*self.files, &self.index, self.db, end, head.as_ref())
+        let head = self.head.into_inner();
+        let head = head.unwrap_or_else(PoisonError::into_inner);
+        let checkpoint = self.checkpoint.into_inner();
+        let checkpoint = checkpoint.unwrap_or_else(PoisonError::into_inner);
+        let ends = (end, checkpoint);
+        rebuild::mark_clean(&*self.files, &self.index, self.db, ends, head.as_ref())
     }
 }
 
@@ -563,15 +528,11 @@ impl View<'_> {
     }
 }
 
-fn missing(place: RecordPlace) -> CatalogueError {
+pub(super) fn missing(place: RecordPlace) -> CatalogueError {
     CatalogueError::Missing {
         block: place.block,
         index: place.index,
     }
-}
-
-pub(super) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, CatalogueError> {
-    postcard::to_stdvec(value).map_err(|error| CatalogueError::Encode(error.into()))
 }
 
 impl From<SegmentError> for Box<CatalogueError> {

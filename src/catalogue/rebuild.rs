@@ -14,21 +14,18 @@ use std::time::Instant;
 
 use hikae_protocol::digest::{Digest, Domain};
 use hikae_protocol::message::decode;
-use hikae_protocol::objectpath::LeafKey;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use super::CatalogueError;
 use super::commit::{Commit, Totals};
-use super::db::{Db, LeafValue};
-use super::leaf::RecordPlace;
-use super::open::{Head, LeafItem, RebuildReport, encode};
-use super::tree::update;
+use super::db::Db;
+use super::item::encode;
+use super::open::{Head, RebuildReport};
+use super::replay::Replay;
+use super::{CatalogueError, checkpoint};
 use crate::disk::{DiskError, Record, StoreFiles, read_record, write_record};
 use crate::progress::Monitor;
-use crate::segment::{
-    BlockKind, BlockPlace, ScanEnd, ScannedBlock, SegmentFolder, SegmentReader, scan,
-};
+use crate::segment::{BlockPlace, LogEnd, SegmentFolder, scan};
 
 /// The name of the value in the index that is the last commit, with the counts.
 const META_HEAD: &str = "head";
@@ -36,7 +33,9 @@ const META_HEAD: &str = "head";
 /// What a clean close leaves behind.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct CleanMark {
-    end: ScanEnd,
+    end: LogEnd,
+    /// Where the log ended at the last checkpoint.
+    checkpoint: LogEnd,
     index: Digest,
 }
 
@@ -44,7 +43,9 @@ struct CleanMark {
 pub(super) struct Opened {
     pub db: Db,
     pub segments: SegmentFolder,
-    pub end: ScanEnd,
+    pub end: LogEnd,
+    /// Where the log ended at the last checkpoint.
+    pub checkpoint: LogEnd,
     pub blocks: HashMap<u64, BlockPlace>,
     pub head: Option<Head>,
     pub report: Option<RebuildReport>,
@@ -74,6 +75,7 @@ pub(super) fn open_or_rebuild(
 ) -> Result<Opened, CatalogueError> {
     let marked: Record<CleanMark> = read_record(&**files, CLEAN)?;
     let opened = SegmentFolder::open(files.clone())?;
+    opened.remove_remains()?;
     files.remove(CLEAN)?;
     files.sync_folder("")?;
     let reason = match marked {
@@ -103,9 +105,10 @@ fn open_clean(
     let head = match db.meta(META_HEAD)? {
         None => None,
         Some(bytes) => {
-            let (commit, totals): (Commit, Totals) =
+            let (number, commit, totals): (u64, Commit, Totals) =
                 decode(&bytes).map_err(CatalogueError::Encode)?;
             Some(Head {
+                number,
                 snapshot: commit.snapshot()?,
                 commit,
                 totals,
@@ -116,6 +119,7 @@ fn open_clean(
     Ok(Some(Opened {
         blocks: blocks?,
         end: marked.end,
+        checkpoint: marked.checkpoint,
         head,
         report: None,
         segments: segments.clone(),
@@ -130,16 +134,24 @@ pub(super) fn mark_clean(
     files: &dyn StoreFiles,
     index: &Path,
     db: Db,
-    end: ScanEnd,
+    (end, checkpoint): (LogEnd, LogEnd),
     head: Option<&Head>,
 ) -> Result<(), CatalogueError> {
     if let Some(head) = head {
-        db.set_meta(META_HEAD, &encode(&(&head.commit, head.totals))?)?;
+        db.set_meta(
+            META_HEAD,
+            &encode(&(head.number, &head.commit, head.totals))?,
+        )?;
     }
     db.flush()?;
     drop(db);
     if let Some(index) = index_digest(index)? {
-        write_record(files, CLEAN, &CleanMark { end, index })?;
+        let mark = CleanMark {
+            end,
+            checkpoint,
+            index,
+        };
+        write_record(files, CLEAN, &mark)?;
     }
     Ok(())
 }
@@ -178,20 +190,23 @@ fn rebuild(
         fs::remove_dir_all(index).map_err(disk("remove", index))?;
     }
     monitor.stage("rebuild the index", None);
-    let mut replay = Replay {
-        db: Db::open(index)?,
-        reader: SegmentReader::new(&segments),
-        blocks: HashMap::new(),
-        head: None,
-    };
-    let (end, damages) = scan(&segments, |scanned| {
+    let checkpoint = checkpoint::read(&segments).unwrap_or_else(|error| {
+        // Everything is in the segments, too.
+        tracing::warn!(%error, "the checkpoint is not used");
+        None
+    });
+    let from_checkpoint = checkpoint.is_some();
+    let (mut replay, from) = checkpoint.unwrap_or((Replay::default(), LogEnd::EMPTY));
+    let (end, damages) = scan(&segments, from, |scanned| {
         monitor.advance(1);
-        replay.take(scanned)
+        replay.take(&scanned)
     })?;
-    let (leaves, root_matches) = replay.grow_tree()?;
+    let db = Db::open(index)?;
+    let (head, root_matches) = replay.index(&db)?;
     let report = RebuildReport {
         reason,
-        leaves,
+        from_checkpoint,
+        leaves: replay.tree.len() as u64,
         seconds: started.elapsed().as_secs_f64(),
         damages,
         root_matches,
@@ -202,140 +217,12 @@ fn rebuild(
     // A store that was never written to is new, not rebuilt.
     let report = (end.segment > 0).then_some(report);
     Ok(Opened {
-        db: replay.db,
+        db,
         segments,
         end,
+        checkpoint: from,
         blocks: replay.blocks,
-        head: replay.head,
+        head,
         report,
     })
-}
-
-/// Takes blocks in the order of the log.
-struct Replay {
-    db: Db,
-    reader: SegmentReader,
-    blocks: HashMap<u64, BlockPlace>,
-    head: Option<Head>,
-}
-
-impl Replay {
-    fn take(&mut self, scanned: ScannedBlock) -> Result<(), CatalogueError> {
-        let header = scanned.block.header;
-        self.blocks.insert(header.id, scanned.place);
-        self.db.set_block(header.id, scanned.place)?;
-        match header.kind {
-            BlockKind::Contents | BlockKind::LeafPart => Ok(()),
-            BlockKind::Leaves => self.stage(&scanned),
-            BlockKind::Unstage => {
-                let items = unpack(&scanned)?;
-                self.db.unstage(items.iter())
-            }
-            BlockKind::Commit => {
-                let items = unpack(&scanned)?;
-                let commit: Commit = decode(items.get(0).unwrap_or_default())
-                    .map_err(|source| record_error(header.id, 0, "commit", source))?;
-                self.commit(commit)
-            }
-        }
-    }
-
-    fn stage(&mut self, scanned: &ScannedBlock) -> Result<(), CatalogueError> {
-        let block = scanned.block.header.id;
-        let mut staged: Vec<(LeafKey, LeafValue)> = Vec::new();
-        for (index, item) in unpack(scanned)?.iter().enumerate() {
-            let index = index as u32;
-            let wrong = |source| record_error(block, index, "leaf record", source);
-            let record = match decode(item).map_err(wrong)? {
-                LeafItem::Whole(record) => record,
-                LeafItem::Split(parts) => match self.joined(&parts) {
-                    Ok(whole) => decode(&whole).map_err(wrong)?,
-                    Err(error) => {
-                        // The root will not match, and the next sync or walk
-                        // brings the leaf again.
-                        tracing::error!(%error, "a leaf record lies in a damaged block");
-                        continue;
-                    }
-                },
-            };
-            let value = LeafValue::of(&record, RecordPlace { block, index });
-            staged.push((record.key, value));
-        }
-        self.db.stage(&staged)
-    }
-
-    fn joined(&self, parts: &[u64]) -> Result<Vec<u8>, CatalogueError> {
-        let mut whole = Vec::new();
-        for &block in parts {
-            let missing = CatalogueError::Missing { block, index: 0 };
-            let place = *self.blocks.get(&block).ok_or(missing)?;
-            let items = self.reader.items(block, place)?;
-            whole.extend_from_slice(items.get(0).unwrap_or_default());
-        }
-        Ok(whole)
-    }
-
-    fn commit(&mut self, commit: Commit) -> Result<(), CatalogueError> {
-        // A commit is written twice; the second only counts if the first is
-        // damaged.
-        if self
-            .head
-            .as_ref()
-            .is_some_and(|head| head.commit.number >= commit.number)
-        {
-            return Ok(());
-        }
-        let staged: Result<Vec<_>, _> = self.db.all_staged().collect();
-        let staged = staged?;
-        let snapshot = commit.snapshot()?;
-        self.db.apply(&staged)?;
-        self.db.unstage([])?;
-        self.head = Some(Head {
-            totals: Totals::of(&snapshot),
-            commit,
-            snapshot,
-        });
-        Ok(())
-    }
-
-    /// All nodes from all leaves; says how many leaves there are and whether
-    /// they add up to the last commit's root.
-    fn grow_tree(&mut self) -> Result<(u64, bool), CatalogueError> {
-        let leaves: Result<Vec<(LeafKey, LeafValue)>, _> = self.db.leaves_below(&[]).collect();
-        let leaves = leaves?;
-        let grown = update(
-            &self.db,
-            leaves.iter().map(|(key, value)| (key, value.digest)),
-        )?;
-        self.db.set_nodes(&grown.nodes)?;
-        if let Some(head) = &mut self.head {
-            head.totals = Totals::default();
-            for (_, value) in &leaves {
-                head.totals.replace(None, value);
-            }
-        }
-        let matches = self
-            .head
-            .as_ref()
-            .is_none_or(|head| head.snapshot.root == grown.root);
-        Ok((leaves.len() as u64, matches))
-    }
-}
-
-fn record_error(
-    block: u64,
-    index: u32,
-    expected: &'static str,
-    source: hikae_protocol::message::DecodeError,
-) -> CatalogueError {
-    CatalogueError::Record {
-        block,
-        index,
-        expected,
-        source,
-    }
-}
-
-fn unpack(scanned: &ScannedBlock) -> Result<hikae_protocol::pack::Items, CatalogueError> {
-    Ok(scanned.items()?)
 }

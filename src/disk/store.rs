@@ -151,7 +151,10 @@ impl StoreFolder {
 
     /// The file, open for reading and appending.
     fn file(&self, name: &str) -> Result<Arc<File>, DiskError> {
-        if let Some(file) = self.cached().get(name) {
+        // Held until the file is kept, so that a file that is replaced
+        // meanwhile is not kept under the name of the new one.
+        let mut cached = self.cached();
+        if let Some(file) = cached.get(name) {
             return Ok(file.clone());
         }
         let file = OpenOptions::new()
@@ -160,7 +163,7 @@ impl StoreFolder {
             .open(self.path(name))
             .map_err(|error| self.error("open", name, &error))?;
         let file = Arc::new(file);
-        self.cached().put(name.to_string(), file.clone());
+        cached.put(name.to_string(), file.clone());
         Ok(file)
     }
 
@@ -239,9 +242,9 @@ impl StoreFiles for StoreFolder {
 
     fn rename(&self, from: &str, to: &str) -> Result<(), DiskError> {
         self.forget(from);
+        let renamed = fs::rename(self.path(from), self.path(to));
         self.forget(to);
-        fs::rename(self.path(from), self.path(to))
-            .map_err(|error| self.error("replace", to, &error))
+        renamed.map_err(|error| self.error("replace", to, &error))
     }
 
     fn remove(&self, name: &str) -> Result<(), DiskError> {

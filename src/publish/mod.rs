@@ -115,7 +115,7 @@ pub fn publish(
     })?;
     let root = Directory::open_root(tree)?;
     let mut mark = PublishedMark::load(catalogue.files(), tree, &root)?;
-    let keys = unpublished(catalogue, mark.commit)?;
+    let keys = catalogue.committed_since(mark.commit)?;
     if keys.is_empty() && !mark.working && mark.commit == commit.number {
         return Ok(report);
     }
@@ -145,7 +145,6 @@ pub fn publish(
         true => root.sync_file_system()?,
         false => root.sync()?,
     }
-    catalogue.set_published(&keys)?;
     mark.commit = commit.number;
     mark.cursor = Some(commit.snapshot()?.cursor);
     mark.working = false;
@@ -153,26 +152,6 @@ pub fn publish(
     report.leaves = keys.len() as u64;
     report.seconds = started.elapsed().as_secs_f64();
     Ok(report)
-}
-
-/// Leaves that changed after the published commit. After a rebuild the index
-/// lists every leaf.
-fn unpublished(catalogue: &Catalogue, published: u64) -> Result<Vec<LeafKey>, CatalogueError> {
-    if published == 0 {
-        // A tree that was never published to, or whose mark was removed.
-        let all = catalogue.view().leaves_below(&[])?;
-        return Ok(all.into_iter().map(|(key, _)| key).collect());
-    }
-    let mut keys = Vec::new();
-    let mut shown = Vec::new();
-    for key in catalogue.unpublished()? {
-        match catalogue.leaf(&key)? {
-            Some(value) if value.commit > published => keys.push(key),
-            _ => shown.push(key),
-        }
-    }
-    catalogue.set_published(&shown)?;
-    Ok(keys)
 }
 
 struct Publication<'a> {

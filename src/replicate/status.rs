@@ -203,15 +203,12 @@ pub(super) fn center(center: &Center) -> Status {
 pub(super) fn replica(replica: &Replica) -> Status {
     let catalogue = replica.catalogue();
     let mut status = common(catalogue, replica.config(), replica.id().to_string());
-    match replica.published() {
-        Ok(mark) => {
-            let commit = catalogue.commit_record().map_or(0, |commit| commit.number);
-            status.is_published = mark
-                .as_ref()
-                .map(|mark| mark.commit == commit && !mark.working);
+    match (replica.published(), replica.is_published()) {
+        (Ok(mark), Ok(is_published)) => {
+            status.is_published = is_published;
             status.published = mark.and_then(|mark| mark.cursor).map(CursorStatus::from);
         }
-        Err(error) => status.errors.push(error.to_string()),
+        (Err(error), _) | (_, Err(error)) => status.errors.push(error.to_string()),
     }
     let sources = replica.config().source.iter();
     status.sources = sources

@@ -1,5 +1,6 @@
 //! The block: 72 bytes of header, the coded pack, zeros to a multiple of 8.
 
+use bytes::BytesMut;
 use hikae_protocol::digest::{Digest, Domain};
 use hikae_protocol::limits::PACK_RAW_BYTES_MAX;
 use hikae_protocol::pack::Pack;
@@ -21,20 +22,32 @@ pub enum BlockKind {
     Contents,
     /// Leaf records.
     Leaves,
-    /// A piece of a leaf record that is larger than a pack.
-    LeafPart,
+    /// Pages of leaf records.
+    Pages,
     /// One commit record: what was staged before it takes effect.
     Commit,
-    /// Keys of staged leaves that are dropped; no items: all.
+    /// One record that names staged leaves that are dropped.
     Unstage,
+    /// Of a checkpoint: leaves of the tree.
+    CheckpointLeaves,
+    /// Of a checkpoint: where blocks lie.
+    CheckpointBlocks,
+    /// Of a checkpoint: commits.
+    CheckpointCommits,
+    /// The last of a checkpoint.
+    CheckpointEnd,
 }
 
-const KINDS: [(BlockKind, u8); 5] = [
+const KINDS: [(BlockKind, u8); 9] = [
     (BlockKind::Contents, 1),
     (BlockKind::Leaves, 2),
-    (BlockKind::LeafPart, 3),
+    (BlockKind::Pages, 3),
     (BlockKind::Commit, 4),
     (BlockKind::Unstage, 5),
+    (BlockKind::CheckpointLeaves, 6),
+    (BlockKind::CheckpointBlocks, 7),
+    (BlockKind::CheckpointCommits, 8),
+    (BlockKind::CheckpointEnd, 9),
 ];
 
 impl BlockKind {
@@ -142,6 +155,21 @@ impl BlockHeader {
     }
 }
 
+/// A block as it is written at `place`, and its header.
+pub(super) fn block_bytes(
+    store: &StoreId,
+    (kind, id): (BlockKind, u64),
+    place: BlockPlace,
+    pack: &Pack,
+) -> BytesMut {
+    let header = BlockHeader::new(kind, id, pack);
+    let mut bytes = BytesMut::with_capacity(header.span() as usize);
+    bytes.extend_from_slice(&header.to_bytes(store, place));
+    bytes.extend_from_slice(&pack.data);
+    bytes.resize(header.span() as usize, 0);
+    bytes
+}
+
 fn block_check(bytes: &[u8; BLOCK_HEADER_BYTES], store: &StoreId, place: BlockPlace) -> [u8; 8] {
     header_check(&[
         store.as_bytes(),
@@ -174,14 +202,10 @@ pub struct Block {
 mod tests {
     use super::*;
     use crate::disk::golden::{assert_golden, golden};
-    use crate::segment::{ScanEnd, SegmentError, SegmentFolder, SegmentLog, scan};
+    use crate::segment::{LogEnd, SEGMENT_BYTES, SegmentError, SegmentFolder, SegmentLog, scan};
     use hikae_protocol::pack::PackBuilder;
 
-    const EMPTY: ScanEnd = ScanEnd {
-        segment: 0,
-        offset: 0,
-        next_id: 1,
-    };
+    const EMPTY: LogEnd = LogEnd::EMPTY;
 
     /// [S9-1] [S9-3] the headers of SPEC.md section 9, and a whole segment.
     #[test]
@@ -210,11 +234,11 @@ mod tests {
             assert_eq!(bytes[4], byte);
         }
 
-        let next = ScanEnd {
+        let next = LogEnd {
             next_id: 7,
             ..EMPTY
         };
-        let mut log = SegmentLog::open(&segments, next).unwrap();
+        let mut log = SegmentLog::open(&segments, next, SEGMENT_BYTES).unwrap();
         log.append(BlockKind::Contents, &pack).unwrap();
         log.append(BlockKind::Unstage, &pack).unwrap();
         log.sync().unwrap();
@@ -222,7 +246,7 @@ mod tests {
         assert_golden("segment", &std::fs::read(&file).unwrap());
         std::fs::write(&file, golden("segment")).unwrap();
         let mut found = vec![];
-        let (end, damages) = scan::<SegmentError>(&segments, |scanned| {
+        let (end, damages) = scan::<SegmentError>(&segments, LogEnd::EMPTY, |scanned| {
             assert_eq!(scanned.block.pack, pack);
             found.push((scanned.block.header.kind, scanned.block.header.id));
             Ok(())

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 
 use super::SegmentError;
 use super::block::header_check;
-use super::scan::ScanEnd;
+use super::scan::LogEnd;
 use crate::disk::{DiskError, StoreFiles};
 
 /// The folder of the store that has the segments.
@@ -112,7 +112,7 @@ impl SegmentFolder {
     }
 
     /// The file of a segment, for messages.
-    pub(super) fn path(&self, number: u32) -> PathBuf {
+    pub fn path(&self, number: u32) -> PathBuf {
         self.files.path(&segment_name(number))
     }
 
@@ -126,7 +126,7 @@ impl SegmentFolder {
     /// Whether no segment is missing and the newest ends at `end`.
     ///
     /// Errors: `SegmentError::Disk`.
-    pub fn ends_at(&self, end: ScanEnd) -> Result<bool, SegmentError> {
+    pub fn ends_at(&self, end: LogEnd) -> Result<bool, SegmentError> {
         let numbers = self.numbers()?;
         let newest = numbers.last().copied().unwrap_or(0);
         let length = match newest {
@@ -135,6 +135,14 @@ impl SegmentFolder {
         };
         let without_gap = numbers.len() == newest as usize;
         Ok(without_gap && newest == end.segment && length == Some(end.offset))
+    }
+
+    /// Whether the log goes at least up to `end`.
+    ///
+    /// Errors: `SegmentError::Disk`.
+    pub fn reaches(&self, end: LogEnd) -> Result<bool, SegmentError> {
+        let length = self.files.length(&segment_name(end.segment))?;
+        Ok(length.is_some_and(|length| length >= end.offset))
     }
 
     /// The header of segment `number`, SPEC.md [S9-1]: magic (8), version
@@ -226,17 +234,12 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::segment::{BlockKind, SegmentLog, scan};
+    use crate::segment::{BlockKind, SEGMENT_BYTES, SegmentLog, scan};
     use hikae_protocol::pack::PackBuilder;
 
     fn written(folder: &Path) {
         let segments = SegmentFolder::in_store(folder).unwrap();
-        let none = ScanEnd {
-            segment: 0,
-            offset: 0,
-            next_id: 1,
-        };
-        let mut log = SegmentLog::open(&segments, none).unwrap();
+        let mut log = SegmentLog::open(&segments, LogEnd::EMPTY, SEGMENT_BYTES).unwrap();
         let pack = PackBuilder::default().finish(3).unwrap();
         log.append(BlockKind::Commit, &pack).unwrap();
         log.sync().unwrap();
@@ -245,7 +248,7 @@ mod tests {
     fn read(folder: &Path) -> Result<(), SegmentError> {
         let segments = SegmentFolder::in_store(folder)?;
         let nothing = |_| Ok::<(), SegmentError>(());
-        let (_, damages) = scan(&segments, nothing)?;
+        let (_, damages) = scan(&segments, LogEnd::EMPTY, nothing)?;
         assert!(damages.is_empty(), "{damages:?}");
         Ok(())
     }

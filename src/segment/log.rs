@@ -4,16 +4,15 @@
 //! A segment that has a successor is sealed: synced, then never written
 //! again. After a failed write or sync nothing more is written.
 
-use bytes::BytesMut;
 use hikae_protocol::pack::Pack;
 
 use super::SegmentError;
-use super::block::{BLOCK_ALIGNMENT, BlockHeader, BlockKind};
+use super::block::{BLOCK_ALIGNMENT, BlockKind, block_bytes};
 use super::folder::{SEGMENT_HEADER_BYTES, SEGMENTS, SegmentFolder, segment_name};
-use super::scan::ScanEnd;
+use super::scan::LogEnd;
 
 /// Bytes after which the next segment begins.
-const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
+pub const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Where a block lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +27,8 @@ pub struct BlockPlace {
 #[derive(Debug)]
 pub struct SegmentLog {
     folder: SegmentFolder,
+    /// Bytes after which the next segment begins.
+    full_at: u64,
     /// The newest segment; 0 before the first.
     number: u32,
     end: u64,
@@ -39,10 +40,15 @@ pub struct SegmentLog {
 
 impl SegmentLog {
     /// Goes on after what a scan found; what follows its end is cut off (a
-    /// torn tail that was never acknowledged).
+    /// torn tail that was never acknowledged). A segment is full at `full_at`
+    /// bytes.
     ///
     /// Errors: `SegmentError::Disk`.
-    pub fn open(folder: &SegmentFolder, end: ScanEnd) -> Result<SegmentLog, SegmentError> {
+    pub fn open(
+        folder: &SegmentFolder,
+        end: LogEnd,
+        full_at: u64,
+    ) -> Result<SegmentLog, SegmentError> {
         if end.segment > 0 {
             let name = segment_name(end.segment);
             folder.files().truncate(&name, end.offset)?;
@@ -50,6 +56,7 @@ impl SegmentLog {
         }
         Ok(SegmentLog {
             folder: folder.clone(),
+            full_at,
             number: end.segment,
             end: end.offset,
             next_id: end.next_id,
@@ -59,8 +66,8 @@ impl SegmentLog {
     }
 
     /// Where the next block will begin, and its id.
-    pub fn end(&self) -> ScanEnd {
-        ScanEnd {
+    pub fn end(&self) -> LogEnd {
+        LogEnd {
             segment: self.number,
             offset: self.end,
             next_id: self.next_id,
@@ -88,26 +95,34 @@ impl SegmentLog {
         kind: BlockKind,
         pack: &Pack,
     ) -> Result<(u64, BlockPlace), SegmentError> {
-        if self.number == 0 || self.end >= SEGMENT_BYTES {
+        if self.number == 0 || self.end >= self.full_at {
             self.begin_segment()?;
         }
         let id = self.next_id;
-        let header = BlockHeader::new(kind, id, pack);
-        let mut bytes = BytesMut::with_capacity(header.span() as usize);
         let place = BlockPlace {
             segment: self.number,
             offset: self.end,
         };
-        bytes.extend_from_slice(&header.to_bytes(self.folder.store(), place));
-        bytes.extend_from_slice(&pack.data);
-        bytes.resize(header.span() as usize, 0);
+        debug_assert_eq!(place.offset % BLOCK_ALIGNMENT, 0);
+        let bytes = block_bytes(self.folder.store(), (kind, id), place, pack);
         let name = segment_name(self.number);
         self.folder.files().append(&name, &bytes)?;
-        debug_assert_eq!(place.offset % BLOCK_ALIGNMENT, 0);
-        self.end += header.span();
+        self.end += bytes.len() as u64;
         self.next_id += 1;
         self.unsynced = true;
         Ok((id, place))
+    }
+
+    /// Begins the next segment: the newest is then sealed.
+    ///
+    /// Errors: `SegmentError`; after one of the disk the log is poisoned.
+    pub fn roll(&mut self) -> Result<(), SegmentError> {
+        if let Some(failure) = &self.poisoned {
+            return Err(SegmentError::Poisoned(failure.clone()));
+        }
+        let result = self.begin_segment();
+        self.poisoned = result.as_ref().err().map(ToString::to_string);
+        result
     }
 
     fn begin_segment(&mut self) -> Result<(), SegmentError> {
@@ -161,11 +176,7 @@ mod tests {
     use super::*;
     use crate::segment::{SegmentReader, scan};
 
-    const EMPTY: ScanEnd = ScanEnd {
-        segment: 0,
-        offset: 0,
-        next_id: 1,
-    };
+    const EMPTY: LogEnd = LogEnd::EMPTY;
 
     /// [S9-2] the next segment begins at 64 MiB, and one that has a successor
     /// is not written again; [S9-7] ids go on.
@@ -173,7 +184,7 @@ mod tests {
     fn a_full_segment_gets_a_successor() {
         let folder = tempfile::tempdir().unwrap();
         let segments = SegmentFolder::in_store(folder.path()).unwrap();
-        let mut log = SegmentLog::open(&segments, EMPTY).unwrap();
+        let mut log = SegmentLog::open(&segments, EMPTY, SEGMENT_BYTES).unwrap();
         let raw_bytes = 4 << 20;
         let large = Pack {
             codec: Codec::Stored,
@@ -196,7 +207,7 @@ mod tests {
         assert_eq!(numbers, [vec![1; 16], vec![2; 2]].concat());
         assert_eq!(places[16].offset, SEGMENT_HEADER_BYTES);
         let mut found = vec![];
-        let (end, damages) = scan::<SegmentError>(&segments, |scanned| {
+        let (end, damages) = scan::<SegmentError>(&segments, LogEnd::EMPTY, |scanned| {
             found.push(scanned.place);
             Ok(())
         })
@@ -212,7 +223,7 @@ mod tests {
     fn nothing_is_appended_after_a_failure() {
         let folder = tempfile::tempdir().unwrap();
         let segments = SegmentFolder::in_store(folder.path()).unwrap();
-        let mut log = SegmentLog::open(&segments, EMPTY).unwrap();
+        let mut log = SegmentLog::open(&segments, EMPTY, SEGMENT_BYTES).unwrap();
         let pack = PackBuilder::default().finish(3).unwrap();
         let in_the_way = folder.path().join("segments/00000001.seg");
         fs::create_dir(&in_the_way).unwrap();
@@ -222,7 +233,7 @@ mod tests {
         assert!(matches!(append(&mut log), Err(SegmentError::Poisoned(_))));
         assert!(matches!(log.sync(), Err(SegmentError::Poisoned(_))));
         assert!(!in_the_way.exists());
-        let mut log = SegmentLog::open(&segments, EMPTY).unwrap();
+        let mut log = SegmentLog::open(&segments, EMPTY, SEGMENT_BYTES).unwrap();
         append(&mut log).unwrap();
         log.sync().unwrap();
     }

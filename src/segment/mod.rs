@@ -5,16 +5,20 @@
 //! is the catalogue's block table.
 
 mod block;
+mod compact;
+mod file;
 mod folder;
 mod log;
 mod reader;
 mod scan;
 
 pub use block::{BLOCK_HEADER_BYTES, Block, BlockHeader, BlockKind};
+pub use compact::{CompactSegment, SegmentUse};
+pub use file::{BlockFileWriter, read_block_file};
 pub use folder::{SEGMENTS, SegmentFolder, StoreId};
-pub use log::{BlockPlace, SegmentLog};
+pub use log::{BlockPlace, SEGMENT_BYTES, SegmentLog};
 pub use reader::SegmentReader;
-pub use scan::{Damage, ScanEnd, ScannedBlock, scan};
+pub use scan::{Damage, LogEnd, ScannedBlock, scan};
 
 use std::path::PathBuf;
 

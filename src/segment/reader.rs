@@ -34,34 +34,7 @@ impl SegmentReader {
     ///
     /// Errors: `SegmentError::Damaged`, `SegmentError::Disk`.
     pub fn read(&self, place: BlockPlace) -> Result<Block, SegmentError> {
-        let path = self.folder.path(place.segment);
-        let damaged = |what| SegmentError::Damaged {
-            path: path.clone(),
-            offset: place.offset,
-            what,
-        };
-        let (files, name) = (self.folder.files(), segment_name(place.segment));
-        let mut header = [0; BLOCK_HEADER_BYTES];
-        files.read_at(&name, place.offset, &mut header)?;
-        let header = BlockHeader::parse(&header, self.folder.store(), place)
-            .ok_or_else(|| damaged("header"))?;
-        let mut data = vec![0; header.span() as usize - BLOCK_HEADER_BYTES];
-        files.read_at(&name, place.offset + BLOCK_HEADER_BYTES as u64, &mut data)?;
-        let padding = data.split_off(header.stored_bytes as usize);
-        if !header.is_of(&data) {
-            return Err(damaged("digest"));
-        }
-        if padding.iter().any(|&byte| byte != 0) {
-            return Err(damaged("padding"));
-        }
-        let pack = Pack::from_parts(header.codec, header.raw_bytes, Bytes::from(data)).map_err(
-            |source| SegmentError::Pack {
-                path: path.clone(),
-                offset: place.offset,
-                source,
-            },
-        )?;
-        Ok(Block { header, pack })
+        read_block(&self.folder, &segment_name(place.segment), place)
     }
 
     /// The decoded items of block `id`, kept for the next call.
@@ -89,4 +62,40 @@ impl SegmentReader {
         kept().put(id, items.clone());
         Ok(items)
     }
+}
+
+/// Reads the block at `place` of the file `name` and checks it.
+///
+/// Errors: `SegmentError::Damaged`, `SegmentError::Disk`.
+pub(super) fn read_block(
+    folder: &SegmentFolder,
+    name: &str,
+    place: BlockPlace,
+) -> Result<Block, SegmentError> {
+    let files = folder.files();
+    let damaged = |what| SegmentError::Damaged {
+        path: files.path(name),
+        offset: place.offset,
+        what,
+    };
+    let mut header = [0; BLOCK_HEADER_BYTES];
+    files.read_at(name, place.offset, &mut header)?;
+    let header =
+        BlockHeader::parse(&header, folder.store(), place).ok_or_else(|| damaged("header"))?;
+    let mut data = vec![0; header.span() as usize - BLOCK_HEADER_BYTES];
+    files.read_at(name, place.offset + BLOCK_HEADER_BYTES as u64, &mut data)?;
+    let padding = data.split_off(header.stored_bytes as usize);
+    if !header.is_of(&data) {
+        return Err(damaged("digest"));
+    }
+    if padding.iter().any(|&byte| byte != 0) {
+        return Err(damaged("padding"));
+    }
+    let pack = Pack::from_parts(header.codec, header.raw_bytes, Bytes::from(data));
+    let pack = pack.map_err(|source| SegmentError::Pack {
+        path: files.path(name),
+        offset: place.offset,
+        source,
+    })?;
+    Ok(Block { header, pack })
 }

@@ -22,13 +22,30 @@ const MISSING_NAMED_MAX: usize = 100;
 
 /// Where the log goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct ScanEnd {
+pub struct LogEnd {
     /// The newest segment; 0 if there is none.
     pub segment: u32,
     /// Bytes of it that hold.
     pub offset: u64,
     /// The id that the next block gets.
     pub next_id: u64,
+}
+
+impl LogEnd {
+    /// Of a log without blocks.
+    pub const EMPTY: LogEnd = LogEnd {
+        segment: 0,
+        offset: 0,
+        next_id: 1,
+    };
+
+    /// About how many bytes were appended since the log ended at `before`, in
+    /// segments that are full at `full_at`.
+    pub fn bytes_since(self, before: LogEnd, full_at: u64) -> u64 {
+        // Before the first segment there is nothing.
+        let segments = u64::from(self.segment.saturating_sub(before.segment.max(1)));
+        (segments * full_at + self.offset).saturating_sub(before.offset)
+    }
 }
 
 /// A block met by a scan.
@@ -79,21 +96,18 @@ impl std::fmt::Display for Damage {
     }
 }
 
-/// Hands every valid block to `each`, in order, and says where the log goes
-/// on and what is damaged.
+/// Hands every valid block behind `from` to `each`, in order, and says where
+/// the log goes on and what is damaged.
 ///
 /// Errors: `SegmentError::Disk`, and whatever `each` returns.
 pub fn scan<E: From<SegmentError>>(
     folder: &SegmentFolder,
+    from: LogEnd,
     mut each: impl FnMut(ScannedBlock) -> Result<(), E>,
-) -> Result<(ScanEnd, Vec<Damage>), E> {
+) -> Result<(LogEnd, Vec<Damage>), E> {
     let numbers = folder.numbers()?;
     let mut damages = Vec::new();
-    let mut end = ScanEnd {
-        segment: 0,
-        offset: 0,
-        next_id: 1,
-    };
+    let mut end = from;
     for (at, &number) in numbers.iter().enumerate() {
         let newest = at + 1 == numbers.len();
         let before = at.checked_sub(1).map_or(0, |before| numbers[before]);
@@ -106,6 +120,9 @@ pub fn scan<E: From<SegmentError>>(
                     bytes: 0,
                 }),
         );
+        if number < from.segment {
+            continue;
+        }
         let segment = LoadedSegment::load(folder, number)?;
         let header = folder.check_header(number, &segment.bytes)?;
         // Its blocks would have followed a synced header: it was never begun.
@@ -116,12 +133,16 @@ pub fn scan<E: From<SegmentError>>(
             damages.push(segment.damage(0, SEGMENT_HEADER_BYTES));
         }
         let mut next_id = end.next_id;
-        let (offset, found) = segment.blocks(newest, |scanned| {
+        let begin = match number == from.segment {
+            true => from.offset,
+            false => SEGMENT_HEADER_BYTES,
+        };
+        let (offset, found) = segment.blocks(begin, newest, |scanned| {
             next_id = next_id.max(scanned.block.header.id + 1);
             each(scanned)
         })?;
         damages.extend(found);
-        end = ScanEnd {
+        end = LogEnd {
             segment: number,
             offset,
             next_id,
@@ -131,15 +152,15 @@ pub fn scan<E: From<SegmentError>>(
 }
 
 /// One segment in memory (64 MiB and a block, at most).
-struct LoadedSegment {
+pub(super) struct LoadedSegment {
     path: PathBuf,
     store: StoreId,
     number: u32,
-    bytes: Bytes,
+    pub(super) bytes: Bytes,
 }
 
 impl LoadedSegment {
-    fn load(folder: &SegmentFolder, number: u32) -> Result<LoadedSegment, SegmentError> {
+    pub(super) fn load(folder: &SegmentFolder, number: u32) -> Result<LoadedSegment, SegmentError> {
         let bytes = folder.files().read(&segment_name(number), u64::MAX)?;
         let bytes = bytes.unwrap_or_default();
         Ok(LoadedSegment {
@@ -150,14 +171,38 @@ impl LoadedSegment {
         })
     }
 
-    /// The valid blocks; says where the segment ends and what is damaged.
+    /// Hands every block's header to `each`, with the bytes behind it as they
+    /// are; false if the segment is damaged.
+    ///
+    /// Errors: `SegmentError` of a segment of another version or store.
+    pub(super) fn each_block(
+        &self,
+        folder: &SegmentFolder,
+        mut each: impl FnMut(&BlockHeader, &[u8]),
+    ) -> Result<bool, SegmentError> {
+        if !folder.check_header(self.number, &self.bytes)? {
+            return Ok(false);
+        }
+        let (_, damages) = self.blocks(SEGMENT_HEADER_BYTES, false, |scanned| {
+            let header = scanned.block.header;
+            let start = scanned.place.offset as usize;
+            let stored = start + BLOCK_HEADER_BYTES..start + header.span() as usize;
+            each(&header, self.bytes.get(stored).unwrap_or_default());
+            Ok::<(), SegmentError>(())
+        })?;
+        Ok(damages.is_empty())
+    }
+
+    /// The valid blocks from `begin` on; says where the segment ends and what
+    /// is damaged.
     fn blocks<E>(
         &self,
+        begin: u64,
         newest: bool,
         mut each: impl FnMut(ScannedBlock) -> Result<(), E>,
     ) -> Result<(u64, Vec<Damage>), E> {
         let mut damages = Vec::new();
-        let mut offset = SEGMENT_HEADER_BYTES;
+        let mut offset = begin;
         let length = self.bytes.len() as u64;
         while offset < length {
             if let Some(block) = self.block_at(offset) {
@@ -239,7 +284,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::segment::SegmentLog;
+    use crate::segment::{SEGMENT_BYTES, SegmentLog};
     use hikae_protocol::pack::PackBuilder;
 
     fn pack(text: &[u8]) -> Pack {
@@ -258,9 +303,9 @@ mod tests {
 
     type Found = Vec<(u64, BlockKind)>;
 
-    fn read(folder: &Path) -> (Found, ScanEnd, Vec<Damage>) {
+    fn read(folder: &Path) -> (Found, LogEnd, Vec<Damage>) {
         let mut found = vec![];
-        let (end, damages) = scan::<SegmentError>(&opened(folder), |scanned| {
+        let (end, damages) = scan::<SegmentError>(&opened(folder), LogEnd::EMPTY, |scanned| {
             found.push((scanned.block.header.id, scanned.block.header.kind));
             Ok(())
         })
@@ -269,12 +314,7 @@ mod tests {
     }
 
     fn written(folder: &Path) -> Vec<u8> {
-        let none = ScanEnd {
-            segment: 0,
-            offset: 0,
-            next_id: 1,
-        };
-        let mut log = SegmentLog::open(&opened(folder), none).unwrap();
+        let mut log = SegmentLog::open(&opened(folder), LogEnd::EMPTY, SEGMENT_BYTES).unwrap();
         log.append(BlockKind::Contents, &pack(b"first")).unwrap();
         log.append(BlockKind::Leaves, &pack(b"second")).unwrap();
         log.append(BlockKind::Commit, &pack(b"third")).unwrap();
@@ -299,7 +339,7 @@ mod tests {
             let (found, end, damages) = read(folder.path());
             assert_eq!(found[..], all[..found.len()]);
             assert!(end.offset <= cut as u64 && damages.is_empty());
-            let mut log = SegmentLog::open(&opened(folder.path()), end).unwrap();
+            let mut log = SegmentLog::open(&opened(folder.path()), end, SEGMENT_BYTES).unwrap();
             let (id, _) = log.append(BlockKind::Contents, &pack(b"more")).unwrap();
             let (again, ..) = read(folder.path());
             assert_eq!(again.len(), found.len() + 1);
@@ -330,7 +370,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let bytes = written(folder.path());
         let mut places = vec![];
-        scan::<SegmentError>(&opened(folder.path()), |scanned| {
+        scan::<SegmentError>(&opened(folder.path()), LogEnd::EMPTY, |scanned| {
             places.push(scanned.place.offset as usize);
             Ok(())
         })

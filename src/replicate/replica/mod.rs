@@ -139,6 +139,17 @@ impl Replica {
         PublishedMark::read(self.catalogue.files())
     }
 
+    /// Whether the tree shows the last commit, and nothing else; none if it
+    /// never showed one.
+    ///
+    /// Errors: `PublishError`.
+    pub fn is_published(&self) -> Result<Option<bool>, PublishError> {
+        let commit = self.catalogue.commit_record();
+        let commit = commit.map_or(0, |commit| commit.number);
+        let mark = self.published()?;
+        Ok(mark.map(|mark| mark.commit == commit && !mark.working))
+    }
+
     /// Contents of the last commit that the source could not hand out: how
     /// many, and the first by name. The next sync asks again.
     ///

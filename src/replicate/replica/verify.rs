@@ -111,7 +111,7 @@ pub(super) fn verify(
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     };
-    let published = catalogue.is_published();
+    let published = replica.is_published().ok().flatten() == Some(true);
     all.par_iter()
         .try_for_each(|(key, value)| -> Result<(), ReplicaError> {
             let record = match catalogue.record(value.place) {

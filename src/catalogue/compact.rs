@@ -1,0 +1,197 @@
+//! Compaction of the store: finds the blocks that any state still needs, and
+//! writes segments anew without the others.
+//!
+//! What is needed follows from the leaves alone: their records back to the
+//! oldest commit that is kept, the pages of these, and their contents. Blocks
+//! move by their ids, so no record is written again.
+
+use std::collections::{BinaryHeap, HashSet};
+
+use hikae_protocol::message::decode;
+use serde::Serialize;
+
+use super::CatalogueError;
+use super::checkpoint::{self, CHECKPOINT};
+use super::item::List;
+use super::leaf::{ContentPlace, FileRecord, RecordPlace};
+use super::open::Catalogue;
+use super::replay::wrong;
+use crate::progress::Monitor;
+use crate::segment::{BlockHeader, BlockKind};
+
+/// A segment is written anew when at least one part in so many of its bytes is
+/// needed no more.
+const DEAD_SHARE: u64 = 4;
+
+/// What a compaction did.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct CompactReport {
+    /// Commits that can't be looked back to any more.
+    pub commits_forgotten: u64,
+    /// Segments of the store.
+    pub segments: u64,
+    /// Segments that were written anew.
+    pub segments_compacted: u64,
+    /// Segments that are damaged and were left as they are.
+    pub segments_damaged: Vec<String>,
+    /// Bytes of all blocks before.
+    pub bytes_before: u64,
+    /// Bytes that were freed.
+    pub bytes_freed: u64,
+    /// How long it took, seconds.
+    pub seconds: f64,
+}
+
+impl Catalogue {
+    /// The commits that are remembered, oldest first: number, and when it was
+    /// accepted in milliseconds since the epoch.
+    ///
+    /// Errors: `CatalogueError`.
+    pub fn commits(&self) -> Result<Vec<(u64, i64)>, CatalogueError> {
+        let commits = self.db.commits();
+        commits
+            .map(|commit| commit.map(|(number, (_, accepted_ms))| (number, accepted_ms)))
+            .collect()
+    }
+
+    /// Frees what only states before commit `oldest` need. Nobody may stage or
+    /// commit meanwhile.
+    ///
+    /// Errors: `CatalogueError`; a store whose compaction was cut off is whole.
+    pub fn compact(
+        &self,
+        oldest: u64,
+        monitor: &dyn Monitor,
+    ) -> Result<CompactReport, CatalogueError> {
+        let started = std::time::Instant::now();
+        let mut report = CompactReport::default();
+        let Some(commit) = self.commit_record() else {
+            return Ok(report);
+        };
+        let oldest = oldest.min(commit.number);
+        monitor.stage("find what is needed", None);
+        let live = self.live_blocks(oldest, monitor)?;
+        let needed =
+            |header: &BlockHeader| header.kind == BlockKind::Unstage || live.contains(&header.id);
+        let newest = self.segments.segment_use(self.log_end().segment, needed)?;
+        if newest.is_worth_it(DEAD_SHARE) {
+            self.roll()?;
+        }
+        let sealed = self.segments.sealed()?;
+        report.segments = sealed.len() as u64 + 1;
+        monitor.stage("compact segments", Some(sealed.len() as u64));
+        let mut touched = false;
+        for number in sealed {
+            monitor.advance(1);
+            let used = self.segments.segment_use(number, needed)?;
+            report.bytes_before += used.bytes;
+            if used.is_damaged {
+                let path = self.segments.path(number);
+                report.segments_damaged.push(path.display().to_string());
+                continue;
+            }
+            if !used.is_worth_it(DEAD_SHARE) {
+                continue;
+            }
+            if !touched {
+                // It says where blocks lie.
+                self.files().remove(CHECKPOINT)?;
+                self.files().sync_folder("")?;
+                touched = true;
+            }
+            let compact = self.segments.compact(number, needed)?;
+            self.adopt(&compact)?;
+            report.bytes_freed += compact.freed;
+            report.segments_compacted += 1;
+        }
+        report.bytes_before += self.log_end().offset;
+        for (number, _) in self.commits()? {
+            if number < oldest {
+                self.db.forget_commit(number)?;
+                report.commits_forgotten += 1;
+            }
+        }
+        if touched && self.all_staged()?.is_empty() {
+            checkpoint::write(&self.segments, &self.db, self.log_end(), &commit)?;
+        }
+        report.seconds = started.elapsed().as_secs_f64();
+        Ok(report)
+    }
+
+    /// The blocks that the states from commit `oldest` on need, and what is
+    /// staged.
+    fn live_blocks(
+        &self,
+        oldest: u64,
+        monitor: &dyn Monitor,
+    ) -> Result<HashSet<u64>, CatalogueError> {
+        let mut live = HashSet::new();
+        for commit in self.db.commits() {
+            let (number, (block, _)) = commit?;
+            if number >= oldest {
+                // Its second copy follows it.
+                live.extend([block, block + 1]);
+            }
+        }
+        // Records by block, the newest first: each block is read once.
+        let mut records: BinaryHeap<(u64, u32)> = BinaryHeap::new();
+        for leaf in self.db.leaves_below(&[]).chain(self.db.all_staged()) {
+            let (_, value) = leaf?;
+            records.push((value.place.block, value.place.index));
+        }
+        while let Some((block, index)) = records.pop() {
+            monitor.advance(1);
+            if records.peek() == Some(&(block, index)) {
+                continue;
+            }
+            live.insert(block);
+            let item = self.leaf_item(RecordPlace { block, index })?;
+            let previous = item.previous.filter(|_| item.summary.commit > oldest);
+            records.extend(previous.map(|place| (place.block, place.index)));
+            self.mark_files(item.files, &mut live)?;
+            self.mark_files(item.standins, &mut live)?;
+            if let List::Paged(list) = item.tombstones {
+                self.lowest_pages(list, |page| {
+                    live.insert(page.place.block);
+                })?;
+            }
+        }
+        Ok(live)
+    }
+
+    fn mark_files(
+        &self,
+        list: List<FileRecord>,
+        live: &mut HashSet<u64>,
+    ) -> Result<(), CatalogueError> {
+        let files = match list {
+            List::Here(files) => files,
+            List::Paged(list) => {
+                let lowest = self.lowest_pages(list, |page| {
+                    live.insert(page.place.block);
+                })?;
+                for page in lowest {
+                    self.mark_files(List::Here(self.page(&page)?), live)?;
+                }
+                return Ok(());
+            }
+        };
+        for file in files {
+            match file.content {
+                ContentPlace::Storage | ContentPlace::Lacking => {}
+                ContentPlace::Item { block, .. } => {
+                    live.insert(block);
+                }
+                ContentPlace::Pieces { block, index } => {
+                    live.insert(block);
+                    let items = self.items(block)?;
+                    let list = items.get(index).unwrap_or_default();
+                    let pieces: Vec<(u64, u32)> = decode(list)
+                        .map_err(|source| wrong(block, index, "list of pieces", source))?;
+                    live.extend(pieces.into_iter().map(|(block, _)| block));
+                }
+            }
+        }
+        Ok(())
+    }
+}

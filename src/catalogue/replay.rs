@@ -1,0 +1,171 @@
+//! What follows from the blocks of the log, in order: the state that the index
+//! is made from.
+
+use std::collections::{BTreeMap, HashMap};
+
+use hikae_protocol::message::decode;
+use hikae_protocol::objectpath::LeafKey;
+use hikae_protocol::pack::Items;
+use hikae_protocol::tree::root_digest;
+
+use super::CatalogueError;
+use super::commit::{Commit, Totals};
+use super::db::{Db, LeafValue};
+use super::item::{LeafSummary, Unstage};
+use super::leaf::RecordPlace;
+use super::open::Head;
+use super::tree::update;
+use crate::segment::{BlockKind, BlockPlace, ScannedBlock};
+
+/// Leaves that are written to the index at a time.
+const BATCH_LEAVES: usize = 16 * 1024;
+
+/// State of a store after some of its blocks.
+#[derive(Default)]
+pub(super) struct Replay {
+    /// Number of the last commit. Of its record all copies may be damaged.
+    pub number: u64,
+    /// The last commit whose record was read.
+    pub commit: Option<Commit>,
+    pub tree: HashMap<LeafKey, LeafValue>,
+    pub staged: HashMap<LeafKey, LeafValue>,
+    pub blocks: HashMap<u64, BlockPlace>,
+    /// By number: the block, and when it was accepted.
+    pub commits: BTreeMap<u64, (u64, i64)>,
+}
+
+impl Replay {
+    /// Takes the next block of the log.
+    ///
+    /// Errors: `CatalogueError` of a block that can't be understood.
+    pub(super) fn take(&mut self, scanned: &ScannedBlock) -> Result<(), CatalogueError> {
+        let header = scanned.block.header;
+        self.blocks.insert(header.id, scanned.place);
+        match header.kind {
+            BlockKind::Leaves => self.leaves(header.id, &scanned.items()?),
+            BlockKind::Unstage => {
+                let items = scanned.items()?;
+                let dropped: Unstage = decode(items.get(0).unwrap_or_default())
+                    .map_err(|source| wrong(header.id, 0, "unstage record", source))?;
+                self.unstage(&dropped);
+                Ok(())
+            }
+            BlockKind::Commit => {
+                let items = scanned.items()?;
+                let commit: Commit = decode(items.get(0).unwrap_or_default())
+                    .map_err(|source| wrong(header.id, 0, "commit", source))?;
+                self.commit(header.id, commit);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn leaves(&mut self, block: u64, items: &Items) -> Result<(), CatalogueError> {
+        for (index, item) in items.iter().enumerate() {
+            let index = index as u32;
+            let summary = LeafSummary::parse(item)
+                .map_err(|source| wrong(block, index, "leaf record", source))?;
+            self.reach(summary.commit);
+            let (key, value) = LeafValue::of(summary, RecordPlace { block, index });
+            self.staged.insert(key, value);
+        }
+        Ok(())
+    }
+
+    fn unstage(&mut self, dropped: &Unstage) {
+        self.reach(dropped.commit);
+        match &dropped.keys[..] {
+            [] => self.staged.clear(),
+            keys => {
+                for key in keys.iter().filter_map(|key| LeafKey::parse(key).ok()) {
+                    self.staged.remove(&key);
+                }
+            }
+        }
+    }
+
+    /// What is staged for a commit tells that the one before it was written,
+    /// also where its record was forgotten or lost.
+    fn reach(&mut self, commit: u64) {
+        if commit > self.number + 1 {
+            self.tree.extend(self.staged.drain());
+            self.number = commit - 1;
+        }
+    }
+
+    fn commit(&mut self, block: u64, commit: Commit) {
+        // A commit is written twice; the second only counts if the first is
+        // damaged.
+        let held = self.commit.as_ref().map_or(0, |held| held.number);
+        if commit.number <= held || commit.number < self.number {
+            return;
+        }
+        self.tree.extend(self.staged.drain());
+        self.number = commit.number;
+        self.commits
+            .insert(commit.number, (block, commit.accepted_ms));
+        self.commit = Some(commit);
+    }
+
+    /// Writes the index: leaves in canonical order, and the tree over them.
+    /// Says what the tree is, and whether it is the last commit's.
+    ///
+    /// Errors: `CatalogueError`.
+    pub(super) fn index(&self, db: &Db) -> Result<(Option<Head>, bool), CatalogueError> {
+        let mut totals = Totals::default();
+        let mut leaves: Vec<(&LeafKey, &LeafValue)> = self.tree.iter().collect();
+        leaves.sort_unstable_by(|one, two| one.0.cmp(two.0));
+        let digests = leaves.iter().map(|(key, value)| (*key, value.digest));
+        // Before the leaves are there: nothing has to be looked up.
+        let grown = update(db, digests)?;
+        for batch in leaves.chunks(BATCH_LEAVES) {
+            let batch: Vec<(LeafKey, LeafValue)> = batch
+                .iter()
+                .map(|&(key, value)| (key.clone(), *value))
+                .collect();
+            batch
+                .iter()
+                .for_each(|(_, value)| totals.replace(None, value));
+            db.apply(&batch)?;
+        }
+        db.set_nodes(&grown.nodes)?;
+        let staged: Vec<(LeafKey, LeafValue)> = self
+            .staged
+            .iter()
+            .map(|(key, value)| (key.clone(), *value))
+            .collect();
+        db.stage(&staged)?;
+        let blocks = self.blocks.iter();
+        db.set_blocks(blocks.map(|(&id, &place)| (id, Some(place))))?;
+        for (&number, &commit) in &self.commits {
+            db.set_commit(number, commit)?;
+        }
+        let Some(commit) = self.commit.clone() else {
+            return Ok((None, grown.root == root_digest(None)));
+        };
+        let snapshot = commit.snapshot()?;
+        let matches = snapshot.root == grown.root;
+        let head = Head {
+            number: self.number,
+            commit,
+            snapshot,
+            totals,
+        };
+        Ok((Some(head), matches))
+    }
+}
+
+pub(super) fn wrong(
+    block: u64,
+    index: u32,
+    expected: &'static str,
+    source: hikae_protocol::message::DecodeError,
+) -> CatalogueError {
+    CatalogueError::Record {
+        block,
+        index,
+        expected,
+        source,
+    }
+}

@@ -1,0 +1,152 @@
+//! Compaction: a segment that is not the newest is written anew without the
+//! blocks that nothing needs, and takes its old file's place.
+//!
+//! Blocks keep their order and their ids; only where they lie changes. What is
+//! damaged is left as it is: a rewrite would hide it.
+
+use super::SegmentError;
+use super::block::BlockHeader;
+use super::folder::{SEGMENT_HEADER_BYTES, SEGMENTS, SegmentFolder, segment_name};
+use super::log::BlockPlace;
+use super::scan::LoadedSegment;
+
+/// How the name of a file begins that is not finished.
+const NEW: &str = ".new-";
+
+fn new_name(number: u32) -> String {
+    let name = segment_name(number);
+    match name.rsplit_once('/') {
+        Some((folder, file)) => format!("{folder}/{NEW}{file}"),
+        None => format!("{NEW}{name}"),
+    }
+}
+
+/// Bytes of a segment.
+#[derive(Debug, Clone, Copy)]
+pub struct SegmentUse {
+    /// Bytes of its blocks.
+    pub bytes: u64,
+    /// Bytes of the blocks that are needed.
+    pub live_bytes: u64,
+    /// It is damaged, and is to be left as it is.
+    pub is_damaged: bool,
+}
+
+impl SegmentUse {
+    /// Whether at least one part in `share` of the bytes is needed no more.
+    pub fn is_worth_it(self, share: u64) -> bool {
+        let dead = self.bytes - self.live_bytes;
+        !self.is_damaged && dead > 0 && dead >= self.bytes / share
+    }
+}
+
+/// A segment that was written anew beside the old one.
+#[derive(Debug)]
+pub struct CompactSegment {
+    number: u32,
+    /// Blocks and where they come to lie.
+    pub kept: Vec<(u64, BlockPlace)>,
+    /// Blocks that go.
+    pub dropped: Vec<u64>,
+    /// Bytes that the file is shorter.
+    pub freed: u64,
+}
+
+impl SegmentFolder {
+    /// How much of segment `number` is needed.
+    ///
+    /// Errors: `SegmentError`.
+    pub fn segment_use(
+        &self,
+        number: u32,
+        needed: impl Fn(&BlockHeader) -> bool,
+    ) -> Result<SegmentUse, SegmentError> {
+        let segment = LoadedSegment::load(self, number)?;
+        let mut live_bytes = 0;
+        let intact = segment.each_block(self, |header, _| {
+            live_bytes += if needed(header) { header.span() } else { 0 };
+        })?;
+        let bytes = segment.bytes.len() as u64;
+        Ok(SegmentUse {
+            bytes: bytes.saturating_sub(SEGMENT_HEADER_BYTES),
+            live_bytes,
+            is_damaged: !intact,
+        })
+    }
+
+    /// Writes segment `number` anew with the blocks that are needed, durably,
+    /// beside the old one.
+    ///
+    /// Errors: `SegmentError`, also where it is damaged.
+    pub fn compact(
+        &self,
+        number: u32,
+        needed: impl Fn(&BlockHeader) -> bool,
+    ) -> Result<CompactSegment, SegmentError> {
+        let segment = LoadedSegment::load(self, number)?;
+        let (mut kept, mut dropped) = (Vec::new(), Vec::new());
+        let mut bytes = self.header(number).to_vec();
+        let intact = segment.each_block(self, |header, stored| {
+            if !needed(header) {
+                dropped.push(header.id);
+                return;
+            }
+            let place = BlockPlace {
+                segment: number,
+                offset: bytes.len() as u64,
+            };
+            kept.push((header.id, place));
+            bytes.extend_from_slice(&header.to_bytes(self.store(), place));
+            bytes.extend_from_slice(stored);
+        })?;
+        if !intact {
+            return Err(SegmentError::Damaged {
+                path: self.path(number),
+                offset: 0,
+                what: "it can't be compacted",
+            });
+        }
+        let new = new_name(number);
+        self.files().remove(&new)?;
+        self.files().create(&new, &bytes)?;
+        self.files().sync(&new)?;
+        Ok(CompactSegment {
+            number,
+            kept,
+            dropped,
+            freed: segment.bytes.len() as u64 - bytes.len() as u64,
+        })
+    }
+
+    /// Puts the new segment in the place of the old one. After a power cut
+    /// there is the one or the other.
+    ///
+    /// Errors: `SegmentError::Disk`; which one there is is not known then.
+    pub fn adopt(&self, compact: &CompactSegment) -> Result<(), SegmentError> {
+        let number = compact.number;
+        let files = self.files();
+        files.rename(&new_name(number), &segment_name(number))?;
+        Ok(files.sync_folder(SEGMENTS)?)
+    }
+
+    /// Numbers of all segments but the newest, which is written to.
+    ///
+    /// Errors: `SegmentError::Disk`.
+    pub fn sealed(&self) -> Result<Vec<u32>, SegmentError> {
+        let mut numbers = self.numbers()?;
+        numbers.pop();
+        Ok(numbers)
+    }
+
+    /// Removes what a compaction left that was cut off.
+    ///
+    /// Errors: `SegmentError::Disk`.
+    pub fn remove_remains(&self) -> Result<(), SegmentError> {
+        for name in self.files().list(SEGMENTS)? {
+            if name.starts_with(NEW) {
+                self.files().remove(&format!("{SEGMENTS}/{name}"))?;
+            }
+        }
+        Ok(())
+    }
+}
