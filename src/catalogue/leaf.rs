@@ -3,7 +3,7 @@
 //! The digest covers the live entries only; sequence numbers, tombstones,
 //! stat records and places of contents lie outside of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use hikae_protocol::digest::Digest;
 use hikae_protocol::entry::{Entry, manifest_digest};
@@ -175,12 +175,23 @@ impl LeafRecord {
         at.ok().and_then(|at| self.files.get(at))
     }
 
-    /// Where a content with this digest lies in this leaf.
-    pub fn held(&self, digest: &Digest) -> Option<ContentPlace> {
-        let mut known = self.files.iter().chain(&self.standins);
-        let file = known
-            .find(|file| file.entry.digest == *digest && file.content != ContentPlace::Lacking);
-        file.map(|file| file.content)
+    /// The file at `path`, to be changed.
+    pub fn file_mut(&mut self, path: &ObjectPath) -> Option<&mut FileRecord> {
+        let at = self
+            .files
+            .binary_search_by(|file| file.entry.path.cmp(path));
+        at.ok().and_then(|at| self.files.get_mut(at))
+    }
+
+    /// Where the contents of this leaf lie, by digest.
+    pub fn held(&self) -> HashMap<Digest, ContentPlace> {
+        let mut held = HashMap::new();
+        for file in self.files.iter().chain(&self.standins) {
+            if file.content != ContentPlace::Lacking {
+                held.entry(file.entry.digest).or_insert(file.content);
+            }
+        }
+        held
     }
 
     /// Removes files and adds others (replacing those of the same path) as
@@ -233,6 +244,18 @@ impl LeafRecord {
             .sum()
     }
 
+    /// Contents that the leaf had at the signer's commit `sequence`, as far as
+    /// is remembered.
+    fn contents_at(&self, sequence: u64) -> HashSet<Digest> {
+        let live = self.files.iter().filter(|file| file.sequence <= sequence);
+        let gone = self
+            .tombstones
+            .iter()
+            .filter(|tombstone| tombstone.added <= sequence && tombstone.removed > sequence);
+        let live = live.map(|file| file.entry.digest);
+        live.chain(gone.map(|tombstone| tombstone.digest)).collect()
+    }
+
     /// What changed since `base` (none: everything), paths after `after`
     /// first, until about `bytes_max` bytes of names. `Held` marks contents
     /// that the leaf had at the base.
@@ -240,15 +263,9 @@ impl LeafRecord {
         let base =
             base.filter(|&base| base >= self.forgotten && self.tombstone_bytes(base) <= bytes_max);
         let since = base.unwrap_or(0);
-        let held_at_base = |digest: &Digest| {
-            let live = self
-                .files
-                .iter()
-                .any(|file| file.sequence <= since && file.entry.digest == *digest);
-            let removed = |tombstone: &Tombstone| {
-                tombstone.added <= since && tombstone.removed > since && tombstone.digest == *digest
-            };
-            base.is_some() && (live || self.tombstones.iter().any(removed))
+        let held_at_base = match base {
+            Some(since) => self.contents_at(since),
+            None => HashSet::new(),
         };
         let mut delta = Delta::default();
         if after.is_none() && base.is_some() {
@@ -272,7 +289,7 @@ impl LeafRecord {
             delta.entries.push(DeltaEntry {
                 entry: file.entry.clone(),
                 sequence: file.sequence,
-                content: match held_at_base(&file.entry.digest) {
+                content: match held_at_base.contains(&file.entry.digest) {
                     true => ContentForm::Held,
                     false => ContentForm::Later,
                 },

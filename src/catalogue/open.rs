@@ -112,6 +112,14 @@ impl Catalogue {
         Catalogue::open_files(files, &index, Limits::default(), monitor)
     }
 
+    /// Makes the next opening of the store in `folder` read all segments.
+    ///
+    /// Errors: `CatalogueError`.
+    pub fn discard_index(folder: &Path) -> Result<(), CatalogueError> {
+        let files = StoreFolder::open(folder, &[SEGMENTS])?;
+        rebuild::discard(&files)
+    }
+
     /// Opens the store with these files, whose index is the folder `index`.
     ///
     /// Errors: `CatalogueError`.

@@ -156,6 +156,15 @@ pub(super) fn mark_clean(
     Ok(())
 }
 
+/// Takes away what spares the reading of segments.
+///
+/// Errors: `CatalogueError`.
+pub(super) fn discard(files: &dyn StoreFiles) -> Result<(), CatalogueError> {
+    files.remove(CLEAN)?;
+    files.remove(checkpoint::CHECKPOINT)?;
+    Ok(files.sync_folder("")?)
+}
+
 /// The digest of the index's files, by name; none if there is no index.
 fn index_digest(folder: &Path) -> Result<Option<Digest>, CatalogueError> {
     if !folder.exists() {

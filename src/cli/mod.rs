@@ -8,6 +8,8 @@ mod demo;
 mod generate;
 mod init;
 mod progress;
+mod prune;
+mod rebuild;
 mod route;
 mod scan;
 mod serve;
@@ -53,6 +55,10 @@ enum Subcommands {
     Sync(sync::SyncArguments),
     /// Read everything again and name each difference.
     Verify(verify::VerifyArguments),
+    /// Forget snapshots beyond the retention and free what only they needed.
+    Prune,
+    /// Make the index anew from the segments.
+    Rebuild,
     /// Say how things stand.
     Status,
 }
@@ -117,6 +123,8 @@ async fn run(context: &Context, command: Subcommands) -> Outcome {
         Subcommands::Serve(arguments) => serve::run(context, &arguments).await,
         Subcommands::Sync(arguments) => sync::run(context, &arguments).await,
         Subcommands::Verify(arguments) => verify::run(context, &arguments).await,
+        Subcommands::Prune => prune::run(context).await,
+        Subcommands::Rebuild => rebuild::run(context),
         Subcommands::Status => status::run(context).await,
     }
 }

@@ -74,6 +74,8 @@ pub struct Config {
     pub source: Vec<Source>,
     /// When the storage is walked.
     pub schedule: Schedule,
+    /// How long snapshots are kept.
+    pub retention: Retention,
 }
 
 impl Config {
@@ -122,6 +124,7 @@ impl Config {
             peer: file.peer,
             source: file.source,
             schedule: file.schedule,
+            retention: file.retention,
         })
     }
 }

@@ -50,8 +50,8 @@ pub(super) struct File {
     pub schedule: Schedule,
     #[serde(default, rename = "guard")]
     _guard: Guard,
-    #[serde(default, rename = "retention")]
-    _retention: Retention,
+    #[serde(default)]
+    pub retention: Retention,
     filter: Option<Filter>,
 }
 

@@ -11,7 +11,7 @@ use super::center::{Center, CenterError, Look};
 use super::home::{Home, HomeError};
 use super::replica::{Replica, ReplicaError, VerifyOptions};
 use super::{status, summary};
-use crate::catalogue::CatalogueError;
+use crate::catalogue::{Catalogue, CatalogueError, RebuildReport};
 use crate::config::Role;
 use crate::progress::Monitor;
 
@@ -30,6 +30,8 @@ pub enum Command {
     Sync,
     /// Re-read what is stored and published.
     Verify(VerifyOptions),
+    /// Forget what is beyond the retention, and free it.
+    Prune,
     /// Say how things stand.
     Status,
 }
@@ -108,6 +110,32 @@ impl NodeError {
     }
 }
 
+/// Makes the index of the home at `path` anew from the segments, without the
+/// checkpoint.
+pub fn rebuild(path: &Path, monitor: &dyn Monitor) -> Outcome {
+    match rebuilt(path, monitor) {
+        Err(error) => Outcome::error(error.exit_code(), &error),
+        Ok(None) => Outcome::report(exit_code::DONE, &Value::Null, "the store is empty".into()),
+        Ok(Some(report)) => {
+            let code = match report.root_matches && report.damages.is_empty() {
+                true => exit_code::DONE,
+                false => exit_code::DIFFER,
+            };
+            let text = summary::rebuild(&report);
+            Outcome::report(code, &report, text)
+        }
+    }
+}
+
+fn rebuilt(path: &Path, monitor: &dyn Monitor) -> Result<Option<RebuildReport>, NodeError> {
+    let home = Home::open(path)?;
+    Catalogue::discard_index(&home.config.store)?;
+    let catalogue = Catalogue::open(&home.config.store, monitor)?;
+    let report = catalogue.rebuilt().cloned();
+    catalogue.close()?;
+    Ok(report)
+}
+
 /// How long work that still runs is waited for at the end.
 const LAST_USERS: Duration = Duration::from_secs(20);
 
@@ -148,6 +176,10 @@ impl Node {
                 let center = center.clone();
                 blocking(move || verify_center(&center, &*monitor)).await
             }
+            (node, Command::Prune) => {
+                let node = node.clone();
+                blocking(move || node.prune(&*monitor)).await
+            }
             (node, Command::Status) => {
                 let node = node.clone();
                 blocking(move || node.status()).await
@@ -160,6 +192,24 @@ impl Node {
                 exit_code::USAGE,
                 &"a center pulls from nobody; run sync on a backup or laptop",
             ),
+        }
+    }
+
+    fn prune(&self, monitor: &dyn Monitor) -> Outcome {
+        let pruned = match self {
+            Node::Center(center) => center.prune(monitor),
+            Node::Replica(replica) => replica.prune(monitor),
+        };
+        match pruned {
+            Err(error) => Outcome::error(exit_code::FAILED, &error),
+            Ok(report) => {
+                let code = match report.compact.segments_damaged.is_empty() {
+                    true => exit_code::DONE,
+                    false => exit_code::FAILED,
+                };
+                let text = summary::prune(&report);
+                Outcome::report(code, &report, text)
+            }
         }
     }
 

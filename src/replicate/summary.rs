@@ -3,8 +3,10 @@
 use std::fmt::Write;
 
 use super::center::RefreshReport;
+use super::prune::PruneReport;
 use super::replica::{SyncReport, VerifyReport};
 use super::status::Status;
+use crate::catalogue::RebuildReport;
 use crate::walk::Counts;
 
 /// Lines of one kind that are shown; `--json` has all.
@@ -46,6 +48,52 @@ fn looked(counts: &Counts) -> String {
         counts.files_read,
         bytes(counts.bytes_read)
     )
+}
+
+/// A pruning.
+pub(super) fn prune(report: &PruneReport) -> String {
+    let mut out = String::new();
+    let compact = &report.compact;
+    let _ = writeln!(
+        out,
+        "{} commits forgotten, commit {} is the oldest; {} of {} segments written anew, {} of {} \
+         freed",
+        compact.commits_forgotten,
+        report.oldest_commit,
+        compact.segments_compacted,
+        compact.segments,
+        bytes(compact.bytes_freed),
+        bytes(compact.bytes_before),
+    );
+    for note in &report.notes {
+        let _ = writeln!(out, "{note}");
+    }
+    let damaged = &compact.segments_damaged;
+    lines(
+        &mut out,
+        "damaged, left as they are",
+        damaged.len() as u64,
+        damaged,
+    );
+    out
+}
+
+/// A rebuild of the index.
+pub(super) fn rebuild(report: &RebuildReport) -> String {
+    let mut out = String::new();
+    let _ = writeln!(
+        out,
+        "index of {} leaves rebuilt in {:.1} s; the root is {}",
+        report.leaves,
+        report.seconds,
+        match report.root_matches {
+            true => "the signed one",
+            false => "NOT the signed one",
+        }
+    );
+    let damages = &report.damages;
+    lines(&mut out, "damaged", damages.len() as u64, damages);
+    out
 }
 
 /// A refresh.

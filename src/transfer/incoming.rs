@@ -68,7 +68,7 @@ pub(super) struct Incoming {
     tombstones: Vec<Tombstone>,
     /// Entries that the whole snapshot has: more can't be proven.
     entries_max: u64,
-    /// Contents that are stored already, by digest.
+    /// Contents by digest: those that are held, and what came of others.
     places: HashMap<Digest, ContentPlace>,
 }
 
@@ -101,13 +101,14 @@ impl Incoming {
         entries_max: u64,
     ) -> Result<Incoming, PullError> {
         let old = catalogue.leaf_record(&wanted.key)?;
+        let old = old.unwrap_or_else(|| LeafRecord::empty(wanted.key.clone()));
         Ok(Incoming {
-            old: old.unwrap_or_else(|| LeafRecord::empty(wanted.key.clone())),
+            places: old.held(),
+            old,
             wanted,
             entries: vec![],
             tombstones: vec![],
             entries_max,
-            places: HashMap::new(),
         })
     }
 
@@ -128,10 +129,10 @@ impl Incoming {
                 base: Some(old.sequence),
                 inline: false,
             },
+            places: old.held(),
             old,
             tombstones: vec![],
             entries_max: u64::MAX,
-            places: HashMap::new(),
         }
     }
 
@@ -170,8 +171,7 @@ impl Incoming {
 
     /// Where a content is, if that is known.
     fn place(&self, digest: &Digest) -> Option<ContentPlace> {
-        let place = self.places.get(digest).copied();
-        place.or_else(|| self.old.held(digest))
+        self.places.get(digest).copied()
     }
 
     /// The new entries of the delta; contents that are not held yet have no

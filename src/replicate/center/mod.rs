@@ -20,6 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use hikae_protocol::digest::Digest;
 use hikae_protocol::message::Acknowledge;
@@ -33,6 +34,7 @@ use crate::disk::{Directory, DiskError, FileStat};
 use crate::index::{IndexError, SqliteIndex};
 use crate::progress::{Monitor, Silent};
 use crate::replicate::home::Home;
+use crate::replicate::prune::{Keep, PruneReport, prune};
 use crate::transfer::{ContentError, Holdings};
 use gate::Gate;
 use state::SourceState;
@@ -215,6 +217,19 @@ impl Center {
         *locked(&self.left_out) = refresh::left_out(&state);
         *locked(&self.last) = Some(report.clone());
         Ok(report)
+    }
+
+    /// Frees what only earlier commits needed: without the storage of their
+    /// time they are of no use.
+    ///
+    /// Errors: `CatalogueError`.
+    pub fn prune(&self, monitor: &dyn Monitor) -> Result<PruneReport, CatalogueError> {
+        let _state = locked(&self.state);
+        let keep = Keep {
+            time: Duration::ZERO,
+            published: None,
+        };
+        prune(&self.catalogue, &keep, monitor)
     }
 
     /// Closes cleanly.

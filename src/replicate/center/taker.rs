@@ -72,11 +72,7 @@ impl Taker<'_> {
             record.change(&look.removed, added.collect(), sequence);
         }
         for restated in look.restated {
-            let file = record
-                .files
-                .iter_mut()
-                .find(|file| file.entry.path == restated.entry.path);
-            if let Some(file) = file {
+            if let Some(file) = record.file_mut(&restated.entry.path) {
                 file.stat = restated.stat;
             }
         }

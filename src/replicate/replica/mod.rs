@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use super::center::digest_text;
 use super::home::Home;
+use super::prune::{Keep, PruneReport, prune};
 use crate::catalogue::{Catalogue, CatalogueError, LeafRecord};
 use crate::config::{Config, Source};
 use crate::progress::Monitor;
@@ -312,6 +313,27 @@ impl Replica {
     ) -> Result<VerifyReport, ReplicaError> {
         let _turn = self.turn.blocking_lock();
         verify::verify(self, options, monitor)
+    }
+
+    /// Forgets snapshots beyond the retention and frees what only they needed.
+    ///
+    /// Errors: `ReplicaError`.
+    pub fn prune(&self, monitor: &dyn Monitor) -> Result<PruneReport, CatalogueError> {
+        let _turn = self.turn.blocking_lock();
+        // Without a mark that can be read nothing was published, or a person
+        // has to look first: all is kept that a publication may need.
+        let published = match self.config().tree {
+            None => None,
+            Some(_) => match self.published() {
+                Ok(mark) => Some(mark.map_or(0, |mark| mark.commit)),
+                Err(_) => Some(0),
+            },
+        };
+        let keep = Keep {
+            time: self.config().retention.keep,
+            published,
+        };
+        prune(&self.catalogue, &keep, monitor)
     }
 
     /// Closes cleanly. A task that still has the catalogue makes the next

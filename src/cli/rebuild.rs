@@ -1,0 +1,11 @@
+//! `hikae rebuild`: the catalogue's index, anew from the segments.
+
+use super::{Context, progress};
+use crate::replicate::node::{self, Outcome};
+
+pub(super) fn run(context: &Context) -> Outcome {
+    match context.home() {
+        Ok(home) => node::rebuild(home, &*progress::monitor()),
+        Err(outcome) => outcome,
+    }
+}

@@ -1,0 +1,108 @@
+//! Pruning: snapshots beyond the retention are forgotten, and what only they
+//! needed is freed.
+//!
+//! Retention counts by the node's own clock and the times at which it accepted
+//! commits; nothing that a peer says plays a part.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::center::now_ms;
+use crate::catalogue::{Catalogue, CatalogueError, CompactReport};
+use crate::progress::Monitor;
+
+/// What a pruning did.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct PruneReport {
+    /// The oldest commit that can still be looked back to.
+    pub oldest_commit: u64,
+    /// What was freed.
+    #[serde(flatten)]
+    pub compact: CompactReport,
+    /// Why less was forgotten than could have been.
+    pub notes: Vec<String>,
+}
+
+/// What has to be kept.
+pub(super) struct Keep {
+    /// States that were current at any time since then.
+    pub time: Duration,
+    /// The commit that the published tree shows, if any.
+    pub published: Option<u64>,
+}
+
+/// Forgets what is not to be kept, and compacts the store.
+///
+/// Errors: `CatalogueError`.
+pub(super) fn prune(
+    catalogue: &Catalogue,
+    keep: &Keep,
+    monitor: &dyn Monitor,
+) -> Result<PruneReport, CatalogueError> {
+    let commits = catalogue.commits()?;
+    let mut report = PruneReport::default();
+    let (oldest, note) = oldest_kept(&commits, keep, now_ms());
+    report.notes.extend(note);
+    report.oldest_commit = oldest;
+    report.compact = catalogue.compact(oldest, monitor)?;
+    Ok(report)
+}
+
+/// The commit of which the state is kept, and all behind it.
+fn oldest_kept(commits: &[(u64, i64)], keep: &Keep, now_ms: i64) -> (u64, Option<String>) {
+    let (Some(first), Some(last)) = (commits.first(), commits.last()) else {
+        return (0, None);
+    };
+    let time = i64::try_from(keep.time.as_millis()).unwrap_or(i64::MAX);
+    let since = now_ms.saturating_sub(time);
+    if time > 0 && last.1 < since {
+        // So would a clock look that jumped ahead.
+        let note = "the last commit is older than what is to be kept; is the clock right? \
+                    nothing was forgotten";
+        return (first.0, Some(note.into()));
+    }
+    // Of commits whose times are out of order the greatest time counts.
+    let before = commits
+        .iter()
+        .take_while(|(_, accepted)| *accepted <= since);
+    let oldest = before.last().unwrap_or(first).0;
+    (oldest.min(keep.published.unwrap_or(oldest)), None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: i64 = 24 * 3600 * 1000;
+
+    fn oldest(commits: &[(u64, i64)], published: Option<u64>, now: i64) -> (u64, bool) {
+        let keep = Keep {
+            time: Duration::from_millis(10 * DAY as u64),
+            published,
+        };
+        let (oldest, note) = oldest_kept(commits, &keep, now);
+        (oldest, note.is_some())
+    }
+
+    /// What was current ten days ago stays, whatever was accepted since.
+    #[test]
+    fn the_state_at_the_begin_of_the_retention_is_kept() {
+        let commits: Vec<(u64, i64)> = (1..=30).map(|day| (day as u64, day * DAY)).collect();
+        assert_eq!(oldest(&commits, None, 30 * DAY), (20, false));
+        assert_eq!(oldest(&commits, None, 30 * DAY + DAY / 2), (20, false));
+        assert_eq!(oldest(&commits, Some(7), 30 * DAY), (7, false));
+        assert_eq!(oldest(&commits, None, 5 * DAY), (1, false));
+        assert_eq!(oldest(&[], None, 5 * DAY), (0, false));
+    }
+
+    /// A clock that is ahead or behind makes nothing be forgotten early.
+    #[test]
+    fn a_clock_that_jumped_forgets_nothing() {
+        let mut commits: Vec<(u64, i64)> = (1..=30).map(|day| (day as u64, day * DAY)).collect();
+        assert_eq!(oldest(&commits, None, 20_000 * DAY), (1, true));
+        assert_eq!(oldest(&commits, None, -20_000 * DAY), (1, false));
+        commits[4].1 = 20_000 * DAY;
+        assert_eq!(oldest(&commits, None, 30 * DAY), (4, false));
+    }
+}
