@@ -129,7 +129,7 @@ impl Catalogue {
         limits: Limits,
         monitor: &dyn Monitor,
     ) -> Result<Catalogue, CatalogueError> {
-        let opened = rebuild::open_or_rebuild(&files, index, monitor)?;
+        let opened = rebuild::open_or_rebuild(&files, index, limits, monitor)?;
         let log = SegmentLog::open(&opened.segments, opened.end, limits.segment_bytes)?;
         Ok(Catalogue {
             files,

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use super::commit::{Commit, Totals};
 use super::db::Db;
 use super::item::encode;
-use super::open::{Head, RebuildReport};
+use super::open::{Head, Limits, RebuildReport};
 use super::replay::Replay;
 use super::{CatalogueError, checkpoint};
 use crate::disk::{DiskError, Record, StoreFiles, read_record, write_record};
@@ -71,6 +71,7 @@ fn disk<'a>(
 pub(super) fn open_or_rebuild(
     files: &Arc<dyn StoreFiles>,
     index: &Path,
+    limits: Limits,
     monitor: &dyn Monitor,
 ) -> Result<Opened, CatalogueError> {
     let marked: Record<CleanMark> = read_record(&**files, CLEAN)?;
@@ -88,7 +89,7 @@ pub(super) fn open_or_rebuild(
             Err(_) => "the index could not be read",
         },
     };
-    rebuild(index, opened, reason, monitor)
+    rebuild(index, opened, reason, limits, monitor)
 }
 
 /// The index as it was left, if it is the one that the mark speaks of and the
@@ -192,6 +193,7 @@ fn rebuild(
     index: &Path,
     segments: SegmentFolder,
     reason: &'static str,
+    limits: Limits,
     monitor: &dyn Monitor,
 ) -> Result<Opened, CatalogueError> {
     let started = Instant::now();
@@ -212,6 +214,17 @@ fn rebuild(
     })?;
     let db = Db::open(index)?;
     let (head, root_matches) = replay.index(&db)?;
+    let mut checkpoint = from;
+    // Of a damaged store there is none: it would hide what is missing.
+    if let Some(head) = &head
+        && root_matches
+        && damages.is_empty()
+        && replay.staged.is_empty()
+        && end.bytes_since(from, limits.segment_bytes) >= limits.checkpoint_bytes
+    {
+        checkpoint::write(&segments, &db, end, &head.commit)?;
+        checkpoint = end;
+    }
     let report = RebuildReport {
         reason,
         from_checkpoint,
@@ -229,7 +242,7 @@ fn rebuild(
         db,
         segments,
         end,
-        checkpoint: from,
+        checkpoint,
         blocks: replay.blocks,
         head,
         report,
