@@ -11,6 +11,7 @@ mod golden;
 #[cfg(test)]
 mod laboratory;
 mod leaf;
+mod names;
 mod open;
 mod rebuild;
 #[cfg(test)]

@@ -19,6 +19,7 @@ use super::tree::{TreeUpdate, update};
 use super::{CatalogueError, rebuild};
 use crate::disk::{StoreFiles, StoreFolder};
 use crate::progress::Monitor;
+use crate::seal::SealOptions;
 use crate::segment::{
     BlockKind, BlockPlace, Damage, SEGMENTS, SegmentError, SegmentLog, SegmentReader,
 };
@@ -93,8 +94,21 @@ impl Catalogue {
     ///
     /// Errors: `CatalogueError`.
     pub fn open(folder: &Path, monitor: &dyn Monitor) -> Result<Catalogue, CatalogueError> {
+        Catalogue::open_form(folder, None, monitor)
+    }
+
+    /// Opens the store in `folder` as `open` does: with `seal` a sealed one,
+    /// or a new one that is sealed from the start, without one that is not.
+    ///
+    /// Errors: `CatalogueError`; where the store is of the other form, or the
+    /// passphrase another one, nothing was changed.
+    pub fn open_form(
+        folder: &Path,
+        seal: Option<&SealOptions>,
+        monitor: &dyn Monitor,
+    ) -> Result<Catalogue, CatalogueError> {
         let files = Arc::new(StoreFolder::open(folder, &[SEGMENTS])?);
-        Catalogue::open_files(files, &folder.join("catalogue"), monitor)
+        Catalogue::open_files(files, &folder.join("catalogue"), seal, monitor)
     }
 
     /// Opens the store with these files, whose index is the folder `index`.
@@ -103,9 +117,10 @@ impl Catalogue {
     pub fn open_files(
         files: Arc<dyn StoreFiles>,
         index: &Path,
+        seal: Option<&SealOptions>,
         monitor: &dyn Monitor,
     ) -> Result<Catalogue, CatalogueError> {
-        let opened = rebuild::open_or_rebuild(&files, index, monitor)?;
+        let opened = rebuild::open_or_rebuild(&files, index, seal, monitor)?;
         let log = SegmentLog::open(&opened.segments, opened.end)?;
         Ok(Catalogue {
             files,
@@ -235,7 +250,9 @@ impl Catalogue {
         let blocks = self.blocks.read().unwrap_or_else(PoisonError::into_inner);
         let places: Vec<BlockPlace> = blocks.values().copied().collect();
         drop(blocks);
-        let read = places.into_iter().map(|place| self.reader.read(place));
+        let read = places
+            .into_iter()
+            .map(|place| self.reader.read_pack(place));
         read.filter_map(Result::err).collect()
     }
 

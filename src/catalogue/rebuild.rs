@@ -26,6 +26,7 @@ use super::open::{Head, LeafItem, RebuildReport, encode};
 use super::tree::update;
 use crate::disk::{DiskError, Record, StoreFiles, read_record, write_record};
 use crate::progress::Monitor;
+use crate::seal::SealOptions;
 use crate::segment::{
     BlockKind, BlockPlace, ScanEnd, ScannedBlock, SegmentFolder, SegmentReader, scan,
 };
@@ -70,10 +71,11 @@ fn disk<'a>(
 pub(super) fn open_or_rebuild(
     files: &Arc<dyn StoreFiles>,
     index: &Path,
+    seal: Option<&SealOptions>,
     monitor: &dyn Monitor,
 ) -> Result<Opened, CatalogueError> {
     let marked: Record<CleanMark> = read_record(&**files, CLEAN)?;
-    let opened = SegmentFolder::open(files.clone())?;
+    let opened = SegmentFolder::open(files.clone(), seal)?;
     files.remove(CLEAN)?;
     files.sync_folder("")?;
     let reason = match marked {
@@ -99,7 +101,7 @@ fn open_clean(
     if !segments.ends_at(marked.end)? || index_digest(index)? != Some(marked.index) {
         return Ok(None);
     }
-    let db = Db::open(index)?;
+    let db = Db::open(index, segments.seal())?;
     let head = match db.meta(META_HEAD)? {
         None => None,
         Some(bytes) => {
@@ -179,7 +181,7 @@ fn rebuild(
     }
     monitor.stage("rebuild the index", None);
     let mut replay = Replay {
-        db: Db::open(index)?,
+        db: Db::open(index, segments.seal())?,
         reader: SegmentReader::new(&segments),
         blocks: HashMap::new(),
         head: None,

@@ -125,7 +125,7 @@ mod tests {
         fn agrees_with_the_oracle(edits in prop::collection::vec(
             prop::collection::vec((key(), prop::option::of(any::<u8>())), 1..12), 1..6)) {
             let folder = tempfile::tempdir().unwrap();
-            let db = Db::open(folder.path()).unwrap();
+            let db = Db::open(folder.path(), None).unwrap();
             let mut oracle = BTreeMap::new();
             for (sequence, edit) in edits.into_iter().enumerate() {
                 let changes: BTreeMap<LeafKey, Option<Digest>> = edit

@@ -4,11 +4,10 @@
 //! A segment that has a successor is sealed: synced, then never written
 //! again. After a failed write or sync nothing more is written.
 
-use bytes::BytesMut;
 use hikae_protocol::pack::Pack;
 
 use super::SegmentError;
-use super::block::{BLOCK_ALIGNMENT, BlockHeader, BlockKind};
+use super::block::{BLOCK_ALIGNMENT, Block, BlockKind};
 use super::folder::{SEGMENT_HEADER_BYTES, SEGMENTS, SegmentFolder, segment_name};
 use super::scan::ScanEnd;
 
@@ -92,19 +91,16 @@ impl SegmentLog {
             self.begin_segment()?;
         }
         let id = self.next_id;
-        let header = BlockHeader::new(kind, id, pack);
-        let mut bytes = BytesMut::with_capacity(header.span() as usize);
+        let block = Block::new(kind, id, pack, self.folder.seal())?;
         let place = BlockPlace {
             segment: self.number,
             offset: self.end,
         };
-        bytes.extend_from_slice(&header.to_bytes(self.folder.store(), place));
-        bytes.extend_from_slice(&pack.data);
-        bytes.resize(header.span() as usize, 0);
+        let bytes = block.to_bytes(self.folder.store(), place);
         let name = segment_name(self.number);
         self.folder.files().append(&name, &bytes)?;
         debug_assert_eq!(place.offset % BLOCK_ALIGNMENT, 0);
-        self.end += header.span();
+        self.end += block.header.span();
         self.next_id += 1;
         self.unsynced = true;
         Ok((id, place))
@@ -202,8 +198,8 @@ mod tests {
         })
         .unwrap();
         assert_eq!((found, end, damages.len()), (places.clone(), log.end(), 0));
-        let read = SegmentReader::new(&segments).read(places[15]).unwrap();
-        assert_eq!(read.pack, large);
+        let read = SegmentReader::new(&segments).read_pack(places[15]).unwrap();
+        assert_eq!(read, large);
     }
 
     /// [S9-12] after a write that failed nothing more is appended, until the

@@ -1,0 +1,1 @@
+//! The key file, and what is sealed with the key in it.
