@@ -130,7 +130,10 @@ mod tests {
         let key = sealed().key(b"", b"F/L/a");
         assert_eq!(key.len(), 3 * NAME_BYTES);
         assert_eq!(key[..16], Seal::with_key([7; 16], [9; 32]).name(b"F"));
-        assert_ne!(key, Names(Some(Arc::new(Seal::with_key([7; 16], [8; 32])))).key(b"", b"F/L/a"));
+        assert_ne!(
+            key,
+            Names(Some(Arc::new(Seal::with_key([7; 16], [8; 32])))).key(b"", b"F/L/a")
+        );
     }
 
     /// [S9-28] a value is bound to its table and key.

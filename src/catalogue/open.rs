@@ -250,9 +250,7 @@ impl Catalogue {
         let blocks = self.blocks.read().unwrap_or_else(PoisonError::into_inner);
         let places: Vec<BlockPlace> = blocks.values().copied().collect();
         drop(blocks);
-        let read = places
-            .into_iter()
-            .map(|place| self.reader.read_pack(place));
+        let read = places.into_iter().map(|place| self.reader.read_pack(place));
         read.filter_map(Result::err).collect()
     }
 

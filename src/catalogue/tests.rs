@@ -214,7 +214,7 @@ fn blocks(store: &Path) -> Vec<(u64, BlockKind, Vec<Vec<u8>>)> {
     let folder = SegmentFolder::in_store(store).unwrap();
     let mut blocks = vec![];
     scan::<SegmentError>(&folder, |scanned| {
-        let items = scanned.block.pack.unpack().unwrap();
+        let items = scanned.items().unwrap();
         let items = items.iter().map(<[u8]>::to_vec).collect();
         let header = scanned.block.header;
         blocks.push((header.id, header.kind, items));

@@ -98,7 +98,10 @@ impl NodeError {
     pub fn exit_code(&self) -> u8 {
         match self {
             NodeError::Home(
-                HomeError::Config(_) | HomeError::Identity(_) | HomeError::Present(_),
+                HomeError::Config(_)
+                | HomeError::Identity(_)
+                | HomeError::Passphrase(_)
+                | HomeError::Present(_),
             ) => exit_code::USAGE,
             NodeError::Center(CenterError::NoVolumes(_) | CenterError::Index(_)) => {
                 exit_code::USAGE
@@ -121,11 +124,16 @@ pub enum Node {
 }
 
 impl Node {
-    /// Opens the home at `path`.
+    /// Opens the home at `path`. `credentials` is the folder with what the
+    /// service manager gives, if there is one.
     ///
     /// Errors: `NodeError`.
-    pub fn open(path: &Path, monitor: &dyn Monitor) -> Result<Node, NodeError> {
-        let home = Home::open(path)?;
+    pub fn open(
+        path: &Path,
+        credentials: Option<&Path>,
+        monitor: &dyn Monitor,
+    ) -> Result<Node, NodeError> {
+        let home = Home::open(path, credentials)?;
         Ok(match home.config.role {
             Role::Center => Node::Center(Arc::new(Center::open(home, monitor)?)),
             Role::Backup | Role::Laptop => Node::Replica(Arc::new(Replica::open(home, monitor)?)),

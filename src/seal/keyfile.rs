@@ -138,6 +138,15 @@ impl KeyFile {
     }
 }
 
+#[cfg(test)]
+impl KeyFile {
+    /// The same, with other parameters.
+    pub(super) fn asking(mut self, cost: Cost) -> KeyFile {
+        self.cost = cost;
+        self
+    }
+}
+
 /// What a wrapped key is bound to.
 fn bound(store: &[u8; STORE_ID_BYTES], key: u32, cost: Cost) -> Vec<u8> {
     let numbers = [key, cost.memory_kib, cost.passes, cost.lanes];
