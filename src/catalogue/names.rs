@@ -103,7 +103,12 @@ fn names_of(seal: &Seal, path: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use hikae_protocol::objectpath::LeafKey;
+    use hikae_protocol::tree::ChildKind;
+
     use super::*;
+    use crate::catalogue::RecordPlace;
+    use crate::catalogue::db::{Db, LeafValue};
 
     fn sealed() -> Names {
         Names(Some(Arc::new(Seal::with_key([7; 16], [9; 32]))))
@@ -155,5 +160,97 @@ mod tests {
         assert!(open("leaves", &key, b"").is_err());
         let again = names.value("leaves", &key, b"F/L", b"value").unwrap();
         assert_ne!(again, written, "a nonce is used once");
+    }
+
+    fn value(sequence: u64, lacking: u32) -> LeafValue {
+        LeafValue {
+            digest: Some(hikae_protocol::digest::Digest([0xa7; 32])),
+            sequence,
+            commit: 1,
+            entries: 3,
+            bytes: 5,
+            newest_bytes: 5,
+            lacking,
+            place: RecordPlace { block: 1, index: 0 },
+        }
+    }
+
+    /// What an index answers after the same changes.
+    fn answers(db: &Db) -> String {
+        let key = |path: &str| LeafKey::parse(path.as_bytes()).unwrap();
+        let paths = ["G/L/b", "F/L", "F/L/a/b/c", "F/L/a", "F/L-x", "F/L/zz"];
+        let leaves = |sequence, lacking| -> Vec<(LeafKey, LeafValue)> {
+            let values = paths
+                .iter()
+                .map(|path| (key(path), value(sequence, lacking)));
+            values.collect()
+        };
+        db.stage(&leaves(7, 1)).unwrap();
+        db.unstage([&b"F/L/zz"[..]]).unwrap();
+        let mut said = vec![format!("{:?}", db.all_staged().collect::<Vec<_>>())];
+        db.apply(&leaves(7, 1)).unwrap();
+        db.apply(&leaves(9, 0)[1..3]).unwrap();
+        db.unstage([]).unwrap();
+        db.set_published(&[key("F/L-x")]).unwrap();
+        let node = (
+            b"F/L".to_vec(),
+            Some(hikae_protocol::digest::Digest([1; 32])),
+        );
+        db.set_nodes(&[node, (b"F/L/a".to_vec(), None)]).unwrap();
+        db.set_meta("head", b"commit").unwrap();
+        said.push(format!("{:?}", db.all_staged().collect::<Vec<_>>()));
+        said.push(format!("{:?}", db.unpublished().collect::<Vec<_>>()));
+        said.push(format!("{:?}", db.lacking().collect::<Vec<_>>()));
+        said.push(format!(
+            "{:?}",
+            db.changed_since(7).map(Result::unwrap).max()
+        ));
+        said.push(format!("{:?}", db.changed_since(6).count()));
+        for path in ["", "F/L", "F/L/a", "G/L"] {
+            let mut below: Vec<_> = db
+                .leaves_below(path.as_bytes())
+                .map(Result::unwrap)
+                .collect();
+            below.sort_by(|one, two| one.0.cmp(&two.0));
+            said.push(format!("{below:?}"));
+            for kind in [ChildKind::Leaf, ChildKind::Node] {
+                let children = db.children(path.as_bytes(), kind);
+                let mut children: Vec<_> = children.map(Result::unwrap).collect();
+                children.sort();
+                said.push(format!("{children:?}"));
+            }
+        }
+        said.push(format!("{:?} {:?}", db.meta("head"), db.leaf(b"F/L/none")));
+        db.flush().unwrap();
+        said.join("\n")
+    }
+
+    /// [S9-28] a sealed index answers as one in clear does, canonical order
+    /// too; and in its files is no path and no digest.
+    #[test]
+    fn a_sealed_index_answers_as_one_in_clear() {
+        let folders = [0, 1].map(|_| tempfile::tempdir().unwrap());
+        let seal = Arc::new(Seal::with_key([7; 16], [9; 32]));
+        let clear = answers(&Db::open(folders[0].path(), None).unwrap());
+        let sealed = answers(&Db::open(folders[1].path(), Some(&seal)).unwrap());
+        assert_eq!(sealed, clear);
+        let has = |folder: &std::path::Path, planted: &[u8]| {
+            let files = walkdir::WalkDir::new(folder).into_iter();
+            let files = files.map(|file| file.unwrap());
+            let mut files = files.filter(|file| file.file_type().is_file());
+            files.any(|file| {
+                let bytes = std::fs::read(file.path()).unwrap();
+                bytes.windows(planted.len()).any(|found| found == planted)
+            })
+        };
+        for planted in [&b"F/L/zz"[..], &[0xa7; 32], b"commit"] {
+            assert!(has(folders[0].path(), planted));
+            assert!(!has(folders[1].path(), planted), "{planted:?}");
+        }
+        // Another key reads none of it.
+        let other = Arc::new(Seal::with_key([7; 16], [8; 32]));
+        let db = Db::open(folders[1].path(), Some(&other)).unwrap();
+        assert_eq!(db.leaf(b"F/L").unwrap(), None);
+        assert!(db.unpublished().any(|key| key.is_err()));
     }
 }

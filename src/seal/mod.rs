@@ -265,8 +265,8 @@ impl Seal {
         [&self.store, &KEY_ID.to_le_bytes()[..], fields].concat()
     }
 
-    /// What stands for a path in a key of the index. Who has the path and its
-    /// parent's name learns nothing of another path.
+    /// What stands for a path in a key of the index. Without the key nobody can
+    /// say whether it is a path's.
     pub fn name(&self, path: &[u8]) -> [u8; NAME_BYTES] {
         let digest = blake3::keyed_hash(&self.names, path);
         let mut name = [0; NAME_BYTES];
