@@ -259,7 +259,7 @@ fn history(random: &mut ChaCha8Rng) -> Vec<Step> {
 fn cycle(seed: u64, sabotage: Sabotage) -> Result<(), Broken> {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     // Every third store is sealed.
-    let mut subject = Subject::new(sabotage, seed % 3 == 0);
+    let mut subject = Subject::new(sabotage, seed.is_multiple_of(3));
     sabotage::believe_all(sabotage == Sabotage::HashCheck);
     let result = (0..random.random_range(1..5)).try_for_each(|_| {
         let steps = history(&mut random);
