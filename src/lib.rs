@@ -14,6 +14,7 @@ pub mod plan;
 pub mod progress;
 pub mod publish;
 pub mod replicate;
+pub mod seal;
 pub mod segment;
 pub mod ssmix;
 pub mod transfer;

@@ -186,6 +186,39 @@ fn text_that_is_no_toml_is_refused_with_its_line() {
 }
 
 #[test]
+fn a_seal_that_protects_nothing_or_has_no_passphrase_is_refused() {
+    refused(
+        center("").replacen('\n', "\nseal = true\n", 1).as_bytes(),
+        &["seal = true", "storage"],
+    );
+    let backup = |more: &str| backup("").replacen('\n', &format!("\n{more}\n"), 1);
+    refused(
+        backup("seal = true").as_bytes(),
+        &["seal = true", "passphrase_file"],
+    );
+    refused(
+        backup("passphrase_file = \"p\"").as_bytes(),
+        &["seal = true", "passphrase_file"],
+    );
+    refused(backup("seal = \"yes\"").as_bytes(), &["line 2", "boolean"]);
+    let home = home_with(backup("seal = true\npassphrase_file = \"p\"").as_bytes());
+    let path = home.path().join("p");
+    let named = |expected: &str| {
+        let error = run(home.path(), &["status"]).failed(2);
+        let named = error.contains(path.to_str().unwrap()) && error.contains(expected);
+        assert!(named, "expected {expected:?} in: {error}");
+        assert!(!home.path().join("store").exists(), "a store was begun");
+    };
+    named("no passphrase file");
+    fs::write(&path, "x").unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o604)).unwrap();
+    named("604");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::write(&path, "\n").unwrap();
+    named("empty");
+}
+
+#[test]
 fn values_that_do_not_go_together_are_named() {
     refused(
         format!("{}[source]\nid = \"{ID}\"\n", center("")).as_bytes(),

@@ -8,6 +8,7 @@ mod harness;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
@@ -271,6 +272,58 @@ fn another_reader_names_every_byte_that_rots() {
     }
     fs::write(&path, &bytes).unwrap();
     read_whole(&rotten, &[]);
+}
+
+/// [S9-21] [S9-22] [S9-25] as somebody else reads them: with the passphrase
+/// a sealed store has what the center has, and without it nothing is read.
+#[test]
+fn another_reader_opens_a_sealed_store() {
+    let site = Site::generated(1, 10, 200);
+    let phrase = site.path("backup/passphrase");
+    fs::write(&phrase, "開け ゴマ\n").unwrap();
+    fs::set_permissions(&phrase, fs::Permissions::from_mode(0o600)).unwrap();
+    let path = site.path("backup/hikae.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    let seal = "\nseal = true\npassphrase_file = \"passphrase\"\n";
+    fs::write(&path, text.replacen('\n', seal, 1)).unwrap();
+    let large: Vec<u8> = (0..2_700_000u32).map(|at| (at / 7) as u8).collect();
+    site.put(&format!("{VOLUME}/100/000/1000001/image"), &large);
+    site.center(&["scan"]).ok();
+    site.sync().ok();
+    site.day(40);
+    site.center(&["scan"]).ok();
+    site.sync().ok();
+    site.assert_equal();
+
+    let (store, to) = (store(&site, "backup"), site.text("read"));
+    let (phrase, center) = (phrase.to_str().unwrap(), site.center_id.clone());
+    let opened = ["--passphrase-file", phrase];
+    let more = [&opened[..], &["--to", &to, "--signer", &center]].concat();
+    let report = read_whole(&store, &more);
+    assert_eq!(report["sealed"], true);
+    assert_eq!(report["entries"], look(&site.volumes()).len());
+    assert_same(&site.volumes(), Path::new(&to));
+
+    let refused = |more: &[&str], expected: &str| {
+        let (code, report) = read(&store, more);
+        let why = report["damage"][0]["why"].as_str().unwrap_or_default();
+        assert!(code == 3 && why.contains(expected), "{report:#}");
+        assert_eq!(report["entries"], 0, "{report:#}");
+    };
+    refused(&[], "the store is sealed");
+    let wrong = site.text("wrong");
+    fs::write(&wrong, "開け").unwrap();
+    refused(&["--passphrase-file", &wrong], "does not open");
+    // Of two key files one is enough, and the other is named.
+    let key = store.join("segments/store.key");
+    let bytes = fs::read(&key).unwrap();
+    fs::write(&key, &bytes[1..]).unwrap();
+    let (code, report) = read(&store, &opened);
+    assert_eq!(code, 3, "{report:#}");
+    assert_eq!(report["damage"][0]["file"], "segments/store.key");
+    assert_eq!(report["entries"], look(&site.volumes()).len());
+    fs::write(&key, bytes).unwrap();
+    read_whole(&store, &opened);
 }
 
 /// Where a block's header has its kind, and the one of commits.

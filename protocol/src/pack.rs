@@ -93,20 +93,28 @@ impl Pack {
     ///
     /// Errors: `PackError::Codec`, `PackError::Large`.
     pub fn from_parts(codec: u8, raw_bytes: u32, data: Bytes) -> Result<Pack, PackError> {
+        let codec = Pack::check_parts(codec, raw_bytes, data.len() as u64)?;
+        Ok(Pack {
+            codec,
+            raw_bytes,
+            data,
+        })
+    }
+
+    /// Whether codec and sizes are those of a pack, before its bytes are there.
+    ///
+    /// Errors: `PackError::Codec`, `PackError::Large`, `PackError::Shape`.
+    pub fn check_parts(codec: u8, raw_bytes: u32, data_bytes: u64) -> Result<Codec, PackError> {
         let codec = Codec::from_byte(codec).ok_or(PackError::Codec(codec))?;
         if raw_bytes as usize > PACK_RAW_BYTES_MAX {
             return Err(PackError::Large(u64::from(raw_bytes)));
         }
         // What was not made smaller is stored as it is; so coded bytes are
         // never more than decoded ones.
-        if data.len() > raw_bytes as usize {
+        if data_bytes > u64::from(raw_bytes) {
             return Err(PackError::Shape);
         }
-        Ok(Pack {
-            codec,
-            raw_bytes,
-            data,
-        })
+        Ok(codec)
     }
 
     /// Appends header and data.

@@ -1,7 +1,8 @@
 //! The index: the only file that knows sled. Small fixed records that can be
 //! deleted at any time and are rebuilt from the segments.
 //!
-//! Nothing here is ever waited for to be durable.
+//! Nothing here is ever waited for to be durable. Of a sealed store paths and
+//! values are sealed here too; nobody else knows it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,7 +14,9 @@ use hikae_protocol::tree::ChildKind;
 use super::CatalogueError;
 use super::item::LeafSummary;
 use super::leaf::RecordPlace;
+use super::names::{Named, Names};
 use crate::disk::{DiskError, errno};
+use crate::seal::Seal;
 use crate::segment::BlockPlace;
 
 /// Bytes that sled may use for its cache.
@@ -145,34 +148,31 @@ pub(super) struct Db {
     meta: Table,
 }
 
-/// The key of a leaf or node: its depth, so that the children of a node are
-/// one range, then its path.
-fn tree_key(path: &[u8]) -> Vec<u8> {
-    let depth = path.iter().filter(|&&byte| byte == b'/').count() as u8;
-    let mut key = Vec::with_capacity(1 + path.len());
-    key.push(depth);
-    key.extend_from_slice(path);
-    key
+/// What the key of a leaf or node begins with: its depth, so that the children
+/// of a node are one range.
+fn depth(path: &[u8]) -> [u8; 1] {
+    [path.iter().filter(|&&byte| byte == b'/').count() as u8]
 }
 
-/// The range of the keys directly below the node `path`.
-fn child_prefix(path: &[u8]) -> Vec<u8> {
-    if path.is_empty() {
-        return vec![1];
+/// The depth of the paths directly below the node `path`.
+fn child_depth(path: &[u8]) -> [u8; 1] {
+    match path.is_empty() {
+        true => [1],
+        false => depth(path).map(|depth| depth + 1),
     }
-    let mut key = tree_key(path);
-    key[0] += 1;
-    key.push(b'/');
-    key
 }
 
-/// A table of the index; its errors name the index's folder.
+/// A table of the index; its errors name the index's folder. Its keys are a
+/// head of as many bytes in each, and a path.
 struct Table {
     tree: sled::Tree,
+    name: &'static str,
+    head: usize,
+    names: Names,
     folder: Arc<Path>,
 }
 
-/// An item of a table.
+/// An item of a table, as it is written.
 type Pair = (sled::IVec, sled::IVec);
 
 /// What sled said, about the index in `folder`. A disk that is full is no
@@ -192,10 +192,18 @@ fn failed(folder: &Path, error: &sled::Error) -> CatalogueError {
 }
 
 impl Table {
-    fn open(db: &sled::Db, name: &str, folder: &Arc<Path>) -> Result<Table, CatalogueError> {
+    fn open(
+        db: &sled::Db,
+        (name, head): (&'static str, usize),
+        names: &Names,
+        folder: &Arc<Path>,
+    ) -> Result<Table, CatalogueError> {
         let tree = db.open_tree(name).map_err(|error| failed(folder, &error))?;
         Ok(Table {
             tree,
+            name,
+            head,
+            names: names.clone(),
             folder: folder.clone(),
         })
     }
@@ -211,16 +219,48 @@ impl Table {
         }
     }
 
-    fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<sled::IVec>, CatalogueError> {
-        self.tree.get(key).map_err(|error| self.wrong(error))
+    /// The path and value of a written item.
+    fn opened(&self, key: &[u8], value: &[u8]) -> Result<Named, CatalogueError> {
+        let opened = self.names.open(self.name, key, self.head, value);
+        opened.map_err(|_| self.corrupt(self.name))
     }
 
-    fn insert(&self, key: impl AsRef<[u8]>, value: &[u8]) -> Result<(), CatalogueError> {
+    /// The value of a path.
+    fn get(&self, head: &[u8], path: &[u8]) -> Result<Option<Vec<u8>>, CatalogueError> {
+        let key = self.names.key(head, path);
+        let Some(value) = self.tree.get(&key).map_err(|error| self.wrong(error))? else {
+            return Ok(None);
+        };
+        let (_, value) = self.opened(&key, &value)?;
+        Ok(Some(value))
+    }
+
+    /// Sets the value of a path with the others of a batch.
+    fn put(
+        &self,
+        batch: &mut sled::Batch,
+        (head, path): (&[u8], &[u8]),
+        value: &[u8],
+    ) -> Result<(), CatalogueError> {
+        let key = self.names.key(head, path);
+        let value = self.names.value(self.name, &key, path, value)?;
+        batch.insert(key, value);
+        Ok(())
+    }
+
+    /// Removes a path with the others of a batch.
+    fn take(&self, batch: &mut sled::Batch, (head, path): (&[u8], &[u8])) {
+        batch.remove(self.names.key(head, path));
+    }
+
+    /// Sets what has no path.
+    fn insert_raw(&self, key: &[u8], value: &[u8]) -> Result<(), CatalogueError> {
         let inserted = self.tree.insert(key, value);
         inserted.map(drop).map_err(|error| self.wrong(error))
     }
 
-    fn remove(&self, key: &[u8]) -> Result<(), CatalogueError> {
+    /// Removes what has no path.
+    fn remove_raw(&self, key: &[u8]) -> Result<(), CatalogueError> {
         let removed = self.tree.remove(key);
         removed.map(drop).map_err(|error| self.wrong(error))
     }
@@ -234,28 +274,54 @@ impl Table {
         applied.map_err(|error| self.wrong(error))
     }
 
-    fn named(&self, items: sled::Iter) -> impl Iterator<Item = Result<Pair, CatalogueError>> {
+    fn raw(&self) -> impl Iterator<Item = Result<Pair, CatalogueError>> {
+        let items = self.tree.iter();
         items.map(|item| item.map_err(|error| self.wrong(error)))
     }
 
-    fn iter(&self) -> impl Iterator<Item = Result<Pair, CatalogueError>> {
-        self.named(self.tree.iter())
+    /// Paths and values in the order of the keys.
+    fn named(&self, items: sled::Iter) -> impl Iterator<Item = Result<Named, CatalogueError>> {
+        items.map(|item| {
+            let (key, value) = item.map_err(|error| self.wrong(error))?;
+            self.opened(&key, &value)
+        })
     }
 
-    fn scan_prefix(&self, prefix: Vec<u8>) -> impl Iterator<Item = Result<Pair, CatalogueError>> {
-        self.named(self.tree.scan_prefix(prefix))
+    /// Paths and values below a path, in the order of the keys.
+    fn below<'a>(
+        &'a self,
+        head: &[u8],
+        path: &[u8],
+    ) -> impl Iterator<Item = Result<Named, CatalogueError>> + use<'a> {
+        self.named(self.tree.scan_prefix(self.names.below(head, path)))
     }
 
-    fn from(&self, key: [u8; 8]) -> impl Iterator<Item = Result<Pair, CatalogueError>> {
-        self.named(self.tree.range(key..))
+    /// Paths and values from a head on, by head.
+    fn from(&self, head: [u8; 8]) -> impl Iterator<Item = Result<Named, CatalogueError>> {
+        self.named(self.tree.range(head..))
+    }
+
+    /// Every path and value, in canonical order; errors come first.
+    fn in_order(&self) -> Box<dyn Iterator<Item = Result<Named, CatalogueError>> + '_> {
+        let items = self.named(self.tree.iter());
+        if !self.names.are_sealed() {
+            return Box::new(items);
+        }
+        let mut items: Vec<_> = items.collect();
+        items.sort_by(|one, two| match (one, two) {
+            (Ok((one, _)), Ok((two, _))) => one.cmp(two),
+            (one, two) => one.is_ok().cmp(&two.is_ok()),
+        });
+        Box::new(items.into_iter())
     }
 }
 
 impl Db {
-    /// Opens the index in `folder`, or an empty one.
+    /// Opens the index in `folder`, or an empty one; of a sealed store with
+    /// its seal.
     ///
     /// Errors: `CatalogueError`.
-    pub(super) fn open(folder: &Path) -> Result<Db, CatalogueError> {
+    pub(super) fn open(folder: &Path, seal: Option<&Arc<Seal>>) -> Result<Db, CatalogueError> {
         let db = sled::Config::new()
             .path(folder)
             .cache_capacity(CACHE_BYTES)
@@ -264,17 +330,18 @@ impl Db {
             .open()
             .map_err(|error| failed(folder, &error))?;
         let folder: Arc<Path> = folder.into();
-        let table = |name| Table::open(&db, name, &folder);
+        let names = Names::new(seal);
+        let table = |name, head| Table::open(&db, (name, head), &names, &folder);
         Ok(Db {
-            leaves: table("leaves")?,
-            nodes: table("nodes")?,
-            staged: table("staged")?,
-            changed: table("changed")?,
-            committed: table("committed")?,
-            lacking: table("lacking")?,
-            blocks: table("blocks")?,
-            commits: table("commits")?,
-            meta: table("meta")?,
+            leaves: table("leaves", 1)?,
+            nodes: table("nodes", 1)?,
+            staged: table("staged", 0)?,
+            changed: table("changed", 8)?,
+            committed: table("committed", 8)?,
+            lacking: table("lacking", 0)?,
+            blocks: table("blocks", 8)?,
+            commits: table("commits", 8)?,
+            meta: table("meta", 0)?,
             db,
         })
     }
@@ -289,17 +356,19 @@ impl Db {
 
     /// A value by name.
     pub(super) fn meta(&self, name: &str) -> Result<Option<Vec<u8>>, CatalogueError> {
-        Ok(self.meta.get(name)?.map(|value| value.to_vec()))
+        self.meta.get(name.as_bytes(), &[])
     }
 
     /// Sets a value by name.
     pub(super) fn set_meta(&self, name: &str, value: &[u8]) -> Result<(), CatalogueError> {
-        self.meta.insert(name, value)
+        let mut batch = sled::Batch::default();
+        self.meta.put(&mut batch, (name.as_bytes(), &[]), value)?;
+        self.meta.apply_batch(batch)
     }
 
     /// A committed leaf.
     pub(super) fn leaf(&self, path: &[u8]) -> Result<Option<LeafValue>, CatalogueError> {
-        match self.leaves.get(tree_key(path))? {
+        match self.leaves.get(&depth(path), path)? {
             Some(value) => Ok(Some(
                 LeafValue::parse(&value).ok_or_else(|| self.leaves.corrupt("leaf"))?,
             )),
@@ -309,7 +378,7 @@ impl Db {
 
     /// A staged leaf.
     pub(super) fn staged(&self, path: &[u8]) -> Result<Option<LeafValue>, CatalogueError> {
-        match self.staged.get(path)? {
+        match self.staged.get(&[], path)? {
             Some(value) => Ok(Some(
                 LeafValue::parse(&value).ok_or_else(|| self.staged.corrupt("staged leaf"))?,
             )),
@@ -321,7 +390,8 @@ impl Db {
     pub(super) fn stage(&self, leaves: &[(LeafKey, LeafValue)]) -> Result<(), CatalogueError> {
         let mut batch = sled::Batch::default();
         for (key, value) in leaves {
-            batch.insert(key.as_bytes(), value.to_bytes().to_vec());
+            let key = (&[][..], key.as_bytes());
+            self.staged.put(&mut batch, key, &value.to_bytes())?;
         }
         self.staged.apply_batch(batch)?;
         Ok(())
@@ -332,22 +402,22 @@ impl Db {
         &self,
         keys: impl IntoIterator<Item = &'a [u8]>,
     ) -> Result<(), CatalogueError> {
-        let mut any = false;
+        let (mut any, mut batch) = (false, sled::Batch::default());
         for key in keys {
             any = true;
-            self.staged.remove(key)?;
+            self.staged.take(&mut batch, (&[], key));
         }
-        if !any {
-            self.staged.clear()?;
+        match any {
+            true => self.staged.apply_batch(batch),
+            false => self.staged.clear(),
         }
-        Ok(())
     }
 
     /// Every staged leaf, in canonical order.
     pub(super) fn all_staged(
         &self,
     ) -> impl Iterator<Item = Result<(LeafKey, LeafValue), CatalogueError>> {
-        self.staged.iter().map(|item| {
+        self.staged.in_order().map(|item| {
             let (path, value) = item?;
             let key = LeafKey::parse(&path).map_err(|_| self.staged.corrupt("staged key"))?;
             Ok((
@@ -364,15 +434,20 @@ impl Db {
         for (key, value) in leaves {
             let path = key.as_bytes();
             if let Some(old) = self.leaf(path)? {
-                changed.remove(numbered(old.sequence, path));
-                committed.remove(numbered(old.commit, path));
+                let sequence = old.sequence.to_be_bytes();
+                self.changed.take(&mut changed, (&sequence, path));
+                let number = old.commit.to_be_bytes();
+                self.committed.take(&mut committed, (&number, path));
             }
-            changed.insert(numbered(value.sequence, path), &[]);
-            committed.insert(numbered(value.commit, path), &[]);
-            values.insert(tree_key(path), value.to_bytes().to_vec());
+            let sequence = value.sequence.to_be_bytes();
+            self.changed.put(&mut changed, (&sequence, path), &[])?;
+            let number = value.commit.to_be_bytes();
+            self.committed.put(&mut committed, (&number, path), &[])?;
+            let (head, bytes) = (depth(path), value.to_bytes());
+            self.leaves.put(&mut values, (&head, path), &bytes)?;
             match value.lacking {
-                0 => lacking.remove(path),
-                _ => lacking.insert(path, &[]),
+                0 => self.lacking.take(&mut lacking, (&[], path)),
+                _ => self.lacking.put(&mut lacking, (&[], path), &[])?,
             }
         }
         self.leaves.apply_batch(values)?;
@@ -391,19 +466,19 @@ impl Db {
         let mut value = [0; 16];
         value[..8].copy_from_slice(&block.to_le_bytes());
         value[8..].copy_from_slice(&accepted_ms.to_le_bytes());
-        self.commits.insert(number.to_be_bytes(), &value)
+        self.commits.insert_raw(&number.to_be_bytes(), &value)
     }
 
     /// Forgets a commit.
     pub(super) fn forget_commit(&self, number: u64) -> Result<(), CatalogueError> {
-        self.commits.remove(&number.to_be_bytes())
+        self.commits.remove_raw(&number.to_be_bytes())
     }
 
     /// The commits that are remembered, by number: block, and when accepted.
     pub(super) fn commits(
         &self,
     ) -> impl Iterator<Item = Result<(u64, (u64, i64)), CatalogueError>> {
-        self.commits.iter().map(|item| {
+        self.commits.raw().map(|item| {
             let (key, value) = item?;
             let number = key[..].try_into().map(u64::from_be_bytes);
             let halves = value.split_at_checked(8).and_then(|(block, accepted)| {
@@ -430,15 +505,18 @@ impl Db {
         let mut batch = sled::Batch::default();
         for (path, digest) in nodes {
             match digest {
-                Some(digest) => batch.insert(tree_key(path), digest.as_bytes()),
-                None => batch.remove(tree_key(path)),
+                Some(digest) => {
+                    let key = (&depth(path)[..], &path[..]);
+                    self.nodes.put(&mut batch, key, digest.as_bytes())?;
+                }
+                None => self.nodes.take(&mut batch, (&depth(path), path)),
             }
         }
         self.nodes.apply_batch(batch)?;
         Ok(())
     }
 
-    /// The children of a node that are of `kind`, by path.
+    /// The children of a node that are of `kind`, with their paths.
     pub(super) fn children(
         &self,
         node: &[u8],
@@ -448,8 +526,8 @@ impl Db {
             ChildKind::Leaf => &self.leaves,
             ChildKind::Node => &self.nodes,
         };
-        tree.scan_prefix(child_prefix(node)).map(move |item| {
-            let (key, value) = item?;
+        tree.below(&child_depth(node), node).map(move |item| {
+            let (path, value) = item?;
             let digest = match kind {
                 ChildKind::Leaf => {
                     LeafValue::parse(&value)
@@ -462,28 +540,25 @@ impl Db {
                         .map_err(|_| self.nodes.corrupt("node"))?,
                 )),
             };
-            Ok((key[1..].to_vec(), digest))
+            Ok((path, digest))
         })
     }
 
-    /// Every leaf of the tree at or below the node or leaf `path`; leaves of
-    /// one depth come in order, depths one after the other.
+    /// Every leaf of the tree at or below the node or leaf `path`, in no order
+    /// that is promised.
     pub(super) fn leaves_below(
         &self,
         path: &[u8],
     ) -> impl Iterator<Item = Result<(LeafKey, LeafValue), CatalogueError>> {
-        let own = self.leaves.get(tree_key(path)).transpose();
-        let own = own.map(|value| value.map(|value| (sled::IVec::from(tree_key(path)), value)));
+        let own = self.leaves.get(&depth(path), path).transpose();
+        let own = own.map(|value| value.map(|value| (path.to_vec(), value)));
         let deepest = 1 + hikae_protocol::objectpath::LEAF_DEPTH_MAX as u8;
-        let from = child_prefix(path);
-        let below = (from[0]..=deepest).flat_map(move |depth| {
-            let mut prefix = from.clone();
-            prefix[0] = depth;
-            self.leaves.scan_prefix(prefix)
-        });
+        let [from] = child_depth(path);
+        let below = path.to_vec();
+        let below = (from..=deepest).flat_map(move |depth| self.leaves.below(&[depth], &below));
         own.into_iter().chain(below).map(|item| {
-            let (key, value) = item?;
-            let key = LeafKey::parse(&key[1..]).map_err(|_| self.leaves.corrupt("leaf key"))?;
+            let (path, value) = item?;
+            let key = LeafKey::parse(&path).map_err(|_| self.leaves.corrupt("leaf key"))?;
             Ok((
                 key,
                 LeafValue::parse(&value).ok_or_else(|| self.leaves.corrupt("leaf"))?,
@@ -511,7 +586,7 @@ impl Db {
 
     /// Where every block lies.
     pub(super) fn blocks(&self) -> impl Iterator<Item = Result<(u64, BlockPlace), CatalogueError>> {
-        self.blocks.iter().map(|item| {
+        self.blocks.raw().map(|item| {
             let (key, value) = item?;
             let id = key[..]
                 .try_into()
@@ -553,20 +628,13 @@ fn keys(
     table: &Table,
     what: &'static str,
 ) -> impl Iterator<Item = Result<LeafKey, CatalogueError>> {
-    table.iter().map(move |item| {
-        let (key, _) = item?;
-        LeafKey::parse(&key).map_err(|_| table.corrupt(what))
+    table.in_order().map(move |item| {
+        let (path, _) = item?;
+        LeafKey::parse(&path).map_err(|_| table.corrupt(what))
     })
 }
 
-/// A key of a table that is ordered by a number first.
-fn numbered(number: u64, path: &[u8]) -> Vec<u8> {
-    let mut key = Vec::with_capacity(8 + path.len());
-    key.extend_from_slice(&number.to_be_bytes());
-    key.extend_from_slice(path);
-    key
-}
-
+/// Keys of a table that is ordered by a number first.
 fn numbered_after(
     table: &Table,
     number: u64,
@@ -574,7 +642,7 @@ fn numbered_after(
 ) -> impl Iterator<Item = Result<LeafKey, CatalogueError>> {
     let from = number.saturating_add(1).to_be_bytes();
     table.from(from).map(move |item| {
-        let (key, _) = item?;
-        LeafKey::parse(key.get(8..).unwrap_or_default()).map_err(|_| table.corrupt(what))
+        let (path, _) = item?;
+        LeafKey::parse(&path).map_err(|_| table.corrupt(what))
     })
 }

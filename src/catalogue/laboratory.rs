@@ -20,6 +20,7 @@ use super::tests::commit;
 use super::*;
 use crate::disk::{Record, StoreFiles, read_record, write_record};
 use crate::progress::Silent;
+use crate::seal::SealOptions;
 use crate::segment::sabotage;
 
 /// A record beside the segments, as the other marks are.
@@ -36,6 +37,8 @@ const LIMITS: Limits = Limits {
 struct Subject {
     files: Arc<VolatileFiles>,
     folder: tempfile::TempDir,
+    /// With what the store is sealed, if it is.
+    seal: Option<SealOptions>,
     /// The last commit that was acknowledged, and the last that was tried.
     acknowledged: u64,
     tried: u64,
@@ -48,8 +51,9 @@ struct Subject {
 type Broken = String;
 
 impl Subject {
-    fn new(sabotage: Sabotage) -> Subject {
+    fn new(sabotage: Sabotage, is_sealed: bool) -> Subject {
         Subject {
+            seal: is_sealed.then(SealOptions::cheap),
             files: VolatileFiles::new(sabotage),
             folder: tempfile::tempdir().unwrap(),
             acknowledged: 0,
@@ -63,6 +67,7 @@ impl Subject {
         Catalogue::open_files(
             self.files.clone(),
             &self.folder.path().join("index"),
+            self.seal.as_ref(),
             LIMITS,
             &Silent,
         )
@@ -272,7 +277,8 @@ fn history(random: &mut ChaCha8Rng) -> Vec<Step> {
 /// recovery is cut too.
 fn cycle(seed: u64, sabotage: Sabotage) -> Result<(), Broken> {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
-    let mut subject = Subject::new(sabotage);
+    // Every third store is sealed.
+    let mut subject = Subject::new(sabotage, seed.is_multiple_of(3));
     sabotage::believe_all(sabotage == Sabotage::HashCheck);
     let result = (0..random.random_range(1..5)).try_for_each(|_| {
         let steps = history(&mut random);
@@ -310,18 +316,28 @@ fn random_histories_survive_power_cuts() {
 /// there are more).
 #[test]
 fn a_short_history_survives_every_power_cut() {
+    every_power_cut(false);
+}
+
+/// The same of a sealed store: id, key, copy of the key, then segments.
+#[test]
+fn a_short_history_of_a_sealed_store_survives_every_power_cut() {
+    every_power_cut(true);
+}
+
+fn every_power_cut(is_sealed: bool) {
     let steps = [
         Step::Commit(vec![("F/L/a".into(), b"first".to_vec())]),
         Step::Mark,
         Step::Commit(vec![("F/L/a".into(), vec![7; 700])]),
     ];
-    let mut all = Subject::new(Sabotage::None);
+    let mut all = Subject::new(Sabotage::None, is_sealed);
     all.work(&steps);
     let operations = all.files.state().operations;
     let mut cuts = 0;
     for cut in 0..=operations {
         for choice in 0_u64.. {
-            let mut subject = Subject::new(Sabotage::None);
+            let mut subject = Subject::new(Sabotage::None, is_sealed);
             subject.files.cut_after(cut);
             subject.work(&steps);
             let mut asked = 0;

@@ -14,6 +14,7 @@ mod item;
 #[cfg(test)]
 mod laboratory;
 mod leaf;
+mod names;
 mod open;
 mod rebuild;
 mod records;

@@ -20,6 +20,7 @@ use super::tree::{TreeUpdate, update};
 use super::{CatalogueError, checkpoint, rebuild};
 use crate::disk::{StoreFiles, StoreFolder};
 use crate::progress::Monitor;
+use crate::seal::SealOptions;
 use crate::segment::{
     BlockKind, BlockPlace, CompactSegment, Damage, LogEnd, SEGMENT_BYTES, SEGMENTS, SegmentError,
     SegmentFolder, SegmentLog, SegmentReader,
@@ -103,13 +104,19 @@ pub struct View<'a> {
 
 impl Catalogue {
     /// Opens the store in `folder`, makes it if there is none, and rebuilds
-    /// the index if it was not closed cleanly.
+    /// the index if it was not closed cleanly: with `seal` a sealed store, or a
+    /// new one that is sealed from the start, without one that is not.
     ///
-    /// Errors: `CatalogueError`.
-    pub fn open(folder: &Path, monitor: &dyn Monitor) -> Result<Catalogue, CatalogueError> {
+    /// Errors: `CatalogueError`; where the store is of the other form, or the
+    /// passphrase another one, nothing was changed.
+    pub fn open(
+        folder: &Path,
+        seal: Option<&SealOptions>,
+        monitor: &dyn Monitor,
+    ) -> Result<Catalogue, CatalogueError> {
         let files = Arc::new(StoreFolder::open(folder, &[SEGMENTS])?);
         let index = folder.join("catalogue");
-        Catalogue::open_files(files, &index, Limits::default(), monitor)
+        Catalogue::open_files(files, &index, seal, Limits::default(), monitor)
     }
 
     /// Makes the next opening of the store in `folder` read all segments.
@@ -126,10 +133,11 @@ impl Catalogue {
     pub fn open_files(
         files: Arc<dyn StoreFiles>,
         index: &Path,
+        seal: Option<&SealOptions>,
         limits: Limits,
         monitor: &dyn Monitor,
     ) -> Result<Catalogue, CatalogueError> {
-        let opened = rebuild::open_or_rebuild(&files, index, limits, monitor)?;
+        let opened = rebuild::open_or_rebuild(&files, index, (seal, limits), monitor)?;
         let log = SegmentLog::open(&opened.segments, opened.end, limits.segment_bytes)?;
         Ok(Catalogue {
             files,
@@ -269,7 +277,7 @@ impl Catalogue {
         let blocks = self.blocks.read().unwrap_or_else(PoisonError::into_inner);
         let places: Vec<BlockPlace> = blocks.values().copied().collect();
         drop(blocks);
-        let read = places.into_iter().map(|place| self.reader.read(place));
+        let read = places.into_iter().map(|place| self.reader.read_pack(place));
         read.filter_map(Result::err).collect()
     }
 

@@ -25,6 +25,7 @@ use super::replay::Replay;
 use super::{CatalogueError, checkpoint};
 use crate::disk::{DiskError, Record, StoreFiles, read_record, write_record};
 use crate::progress::Monitor;
+use crate::seal::SealOptions;
 use crate::segment::{BlockPlace, LogEnd, SegmentFolder, scan};
 
 /// The name of the value in the index that is the last commit, with the counts.
@@ -71,11 +72,11 @@ fn disk<'a>(
 pub(super) fn open_or_rebuild(
     files: &Arc<dyn StoreFiles>,
     index: &Path,
-    limits: Limits,
+    (seal, limits): (Option<&SealOptions>, Limits),
     monitor: &dyn Monitor,
 ) -> Result<Opened, CatalogueError> {
     let marked: Record<CleanMark> = read_record(&**files, CLEAN)?;
-    let opened = SegmentFolder::open(files.clone())?;
+    let opened = SegmentFolder::open(files.clone(), seal)?;
     opened.remove_remains()?;
     files.remove(CLEAN)?;
     files.sync_folder("")?;
@@ -102,7 +103,7 @@ fn open_clean(
     if !segments.ends_at(marked.end)? || index_digest(index)? != Some(marked.index) {
         return Ok(None);
     }
-    let db = Db::open(index)?;
+    let db = Db::open(index, segments.seal())?;
     let head = match db.meta(META_HEAD)? {
         None => None,
         Some(bytes) => {
@@ -212,7 +213,7 @@ fn rebuild(
         monitor.advance(1);
         replay.take(&scanned)
     })?;
-    let db = Db::open(index)?;
+    let db = Db::open(index, segments.seal())?;
     let (head, root_matches) = replay.index(&db)?;
     let mut checkpoint = from;
     // Of a damaged store there is none: it would hide what is missing.

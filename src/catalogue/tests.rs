@@ -17,7 +17,7 @@ use crate::progress::Silent;
 use crate::segment::{BlockKind, LogEnd, SEGMENTS, SegmentFolder, scan};
 
 fn open(store: &Path) -> Catalogue {
-    Catalogue::open(store, &Silent).unwrap()
+    Catalogue::open(store, None, &Silent).unwrap()
 }
 
 /// Commits leaves of one file each, with these contents.
@@ -224,7 +224,7 @@ fn blocks(store: &Path) -> Vec<(u64, BlockKind, Vec<Vec<u8>>)> {
     let folder = SegmentFolder::in_store(store).unwrap();
     let mut blocks = vec![];
     scan::<SegmentError>(&folder, LogEnd::EMPTY, |scanned| {
-        let items = scanned.block.pack.unpack().unwrap();
+        let items = scanned.items().unwrap();
         let items = items.iter().map(<[u8]>::to_vec).collect();
         let header = scanned.block.header;
         blocks.push((header.id, header.kind, items));
@@ -436,7 +436,7 @@ fn small(store: &Path) -> Catalogue {
         segment_bytes: 8 << 10,
         checkpoint_bytes: 16 << 10,
     };
-    Catalogue::open_files(files, &store.join("catalogue"), limits, &Silent).unwrap()
+    Catalogue::open_files(files, &store.join("catalogue"), None, limits, &Silent).unwrap()
 }
 
 fn noise(seed: u64, bytes: usize) -> Vec<u8> {

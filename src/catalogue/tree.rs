@@ -102,11 +102,14 @@ fn node(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use proptest::prelude::*;
 
     use super::*;
     use crate::catalogue::db::LeafValue;
     use crate::catalogue::leaf::RecordPlace;
+    use crate::seal::Seal;
     use hikae_protocol::tree::oracle_root;
 
     fn key() -> impl Strategy<Value = LeafKey> {
@@ -122,10 +125,11 @@ mod tests {
 
         /// [S5-5] the incremental tree equals the slow one over any edits.
         #[test]
-        fn agrees_with_the_oracle(edits in prop::collection::vec(
+        fn agrees_with_the_oracle(is_sealed: bool, edits in prop::collection::vec(
             prop::collection::vec((key(), prop::option::of(any::<u8>())), 1..12), 1..6)) {
             let folder = tempfile::tempdir().unwrap();
-            let db = Db::open(folder.path()).unwrap();
+            let seal = is_sealed.then(|| Arc::new(Seal::with_key([7; 16], [9; 32])));
+            let db = Db::open(folder.path(), seal.as_ref()).unwrap();
             let mut oracle = BTreeMap::new();
             for (sequence, edit) in edits.into_iter().enumerate() {
                 let changes: BTreeMap<LeafKey, Option<Digest>> = edit

@@ -81,6 +81,12 @@ impl Context {
     }
 }
 
+/// The folder in which a service manager (systemd) put credentials for this
+/// process.
+fn credentials() -> Option<PathBuf> {
+    std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from)
+}
+
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {

@@ -5,7 +5,10 @@ use crate::replicate::node::{self, Outcome};
 
 pub(super) fn run(context: &Context) -> Outcome {
     match context.home() {
-        Ok(home) => node::rebuild(home, &*progress::monitor()),
+        Ok(home) => {
+            let credentials = super::credentials();
+            node::rebuild(home, credentials.as_deref(), &*progress::monitor())
+        }
         Err(outcome) => outcome,
     }
 }

@@ -17,13 +17,15 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Carries a command out in the home.
 pub(super) async fn execute(home: &Path, command: Command, monitor: Arc<dyn Monitor>) -> Outcome {
     let until = Instant::now() + PATIENCE;
+    let credentials = super::credentials();
     loop {
         match control::ask(home, &command, &*monitor).await {
             Ok(Some(outcome)) => return outcome,
             Ok(None) => {}
             Err(error) => return Outcome::error(exit_code::FAILED, &error),
         }
-        let opened = tokio::task::block_in_place(|| Node::open(home, &*monitor));
+        let opened =
+            tokio::task::block_in_place(|| Node::open(home, credentials.as_deref(), &*monitor));
         let node = match opened {
             Ok(node) => node,
             Err(NodeError::Home(HomeError::Busy(_))) if Instant::now() < until => {

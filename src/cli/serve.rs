@@ -38,7 +38,16 @@ pub(super) async fn stay(context: &Context, home: &Path, follow: bool) -> Outcom
             _ = terminate.recv() => {}
         }
     };
-    match serve(home, follow, &*progress::monitor(), observer, ended).await {
+    match serve(
+        home,
+        super::credentials().as_deref(),
+        follow,
+        &*progress::monitor(),
+        observer,
+        ended,
+    )
+    .await
+    {
         Ok(()) => Outcome {
             exit_code: exit_code::DONE,
             json: serde_json::json!({ "ended": true }),

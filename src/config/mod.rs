@@ -58,6 +58,10 @@ pub struct Config {
     pub role: Role,
     /// Segments and catalogue.
     pub store: PathBuf,
+    /// Whether the store is sealed.
+    pub seal: bool,
+    /// The file whose content opens a sealed store.
+    pub passphrase_file: Option<PathBuf>,
     /// Where the plain tree is published.
     pub tree: Option<PathBuf>,
     /// Addresses that peers reach us by.
@@ -107,6 +111,8 @@ impl Config {
             home: home.to_path_buf(),
             role: file.role,
             store: resolve(file.store.unwrap_or_else(|| "store".into())),
+            seal: file.seal,
+            passphrase_file: file.passphrase_file.map(resolve),
             tree: file.tree.map(resolve),
             listen: file.listen,
             index_db: file.index_db,
@@ -167,8 +173,21 @@ mod tests {
             "role=\"backup\"\n[source]\nid = \"{ID}\"\n[[source.link]]\nname=\"a\"\nremote=\"1.2.3.4\"\n"
         ));
         assert!(text.contains("line 6"), "{text}");
-        let text = error("role = \"backup\"\nseal = true\n");
-        assert!(text.contains("seal"), "{text}");
+    }
+
+    #[test]
+    fn a_center_is_not_sealed_and_a_passphrase_is_for_a_sealed_store() {
+        let text = error("role = \"center\"\nseal = true\n");
+        assert!(text.contains("seal") && text.contains("storage"), "{text}");
+        let text = error("role = \"laptop\"\npassphrase_file = \"x\"\n");
+        assert!(
+            text.contains("passphrase_file") && text.contains("seal = true"),
+            "{text}"
+        );
+        let sealed = "role = \"laptop\"\nseal = true\npassphrase_file = \"x\"\n";
+        let config = Config::parse(Path::new("h"), sealed).unwrap();
+        assert!(config.seal);
+        assert_eq!(config.passphrase_file.as_deref(), Some(Path::new("h/x")));
     }
 
     #[test]

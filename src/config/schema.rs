@@ -34,7 +34,8 @@ pub(super) struct File {
     pub store: Option<PathBuf>,
     pub tree: Option<PathBuf>,
     #[serde(default)]
-    seal: bool,
+    pub seal: bool,
+    pub passphrase_file: Option<PathBuf>,
     #[serde(default, deserialize_with = "one_or_many")]
     pub listen: Vec<Listen>,
     #[serde(default, deserialize_with = "one_or_many")]
@@ -246,8 +247,15 @@ pub struct Filter {
 impl File {
     /// Whether the values go together, and are in force in this version.
     pub(super) fn check(&self) -> Result<(), String> {
-        if self.seal {
-            return Err("seal = true is not in this version; nothing was started".into());
+        if self.seal && self.role == Role::Center {
+            return Err(
+                "seal = true at a center would protect nothing: its storage lies beside it in \
+                 clear; seal a backup or a laptop"
+                    .into(),
+            );
+        }
+        if self.passphrase_file.is_some() && !self.seal {
+            return Err("passphrase_file is for a sealed store: it needs seal = true".into());
         }
         if self.filter.is_some() {
             return Err("[filter] is not in this version: a replica keeps every volume".into());

@@ -41,6 +41,12 @@ const REPLICA: &str = r#"
 # Segments and catalogue; default <home>/store.
 #store = "/var/lib/hikae/store"
 
+# Encrypt the store. It can't be changed later: a store is sealed from its
+# first day or never. Who loses the passphrase loses the copy. The plain tree
+# below is not sealed.
+#seal = true
+#passphrase_file = "/etc/hikae/passphrase"    # mode 0600
+
 # Publish the plain SS-MIX2 tree as <tree>/<facility>/<label>/...
 #tree = "/ssmix"
 

@@ -1,4 +1,5 @@
-//! A home: configuration, node key, lock. One process has it at a time.
+//! A home: configuration, node key, passphrase, lock. One process has it at a
+//! time.
 
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
@@ -8,8 +9,10 @@ use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
 use super::identity::{self, IdentityError};
+use super::passphrase::{self, PassphraseError};
 use crate::config::{Config, ConfigError, FILE_NAME, Role, template};
 use crate::disk::{DiskError, replace_file};
+use crate::seal::SealOptions;
 
 /// Why a home can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +23,9 @@ pub enum HomeError {
     /// The key is wrong.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// The passphrase of a sealed store is wanting.
+    #[error(transparent)]
+    Passphrase(#[from] PassphraseError),
     /// The disk failed.
     #[error(transparent)]
     Disk(#[from] DiskError),
@@ -38,15 +44,19 @@ pub struct Home {
     pub config: Config,
     /// Who it is.
     pub key: SigningKey,
+    /// What opens its store, if that is sealed.
+    pub seal: Option<SealOptions>,
     _lock: File,
 }
 
 impl Home {
-    /// Reads and locks a home.
+    /// Reads and locks a home. `credentials` is the folder with what the
+    /// service manager gives, if there is one.
     ///
     /// Errors: `HomeError`.
-    pub fn open(path: &Path) -> Result<Home, HomeError> {
+    pub fn open(path: &Path, credentials: Option<&Path>) -> Result<Home, HomeError> {
         let config = Config::load(path)?;
+        let seal = passphrase::load(&config, credentials)?;
         let lock_path = path.join("lock");
         let lock = OpenOptions::new()
             .create(true)
@@ -63,6 +73,7 @@ impl Home {
         Ok(Home {
             config,
             key,
+            seal,
             _lock: lock,
         })
     }

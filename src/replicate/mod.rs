@@ -8,6 +8,7 @@ pub mod control;
 pub mod home;
 pub mod identity;
 pub mod node;
+pub mod passphrase;
 pub mod prune;
 pub mod replica;
 pub mod serve;

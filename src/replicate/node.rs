@@ -100,7 +100,10 @@ impl NodeError {
     pub fn exit_code(&self) -> u8 {
         match self {
             NodeError::Home(
-                HomeError::Config(_) | HomeError::Identity(_) | HomeError::Present(_),
+                HomeError::Config(_)
+                | HomeError::Identity(_)
+                | HomeError::Passphrase(_)
+                | HomeError::Present(_),
             ) => exit_code::USAGE,
             NodeError::Center(CenterError::NoVolumes(_) | CenterError::Index(_)) => {
                 exit_code::USAGE
@@ -112,8 +115,8 @@ impl NodeError {
 
 /// Makes the index of the home at `path` anew from the segments, without the
 /// checkpoint.
-pub fn rebuild(path: &Path, monitor: &dyn Monitor) -> Outcome {
-    match rebuilt(path, monitor) {
+pub fn rebuild(path: &Path, credentials: Option<&Path>, monitor: &dyn Monitor) -> Outcome {
+    match rebuilt(path, credentials, monitor) {
         Err(error) => Outcome::error(error.exit_code(), &error),
         Ok(None) => Outcome::report(exit_code::DONE, &Value::Null, "the store is empty".into()),
         Ok(Some(report)) => {
@@ -127,10 +130,15 @@ pub fn rebuild(path: &Path, monitor: &dyn Monitor) -> Outcome {
     }
 }
 
-fn rebuilt(path: &Path, monitor: &dyn Monitor) -> Result<Option<RebuildReport>, NodeError> {
-    let home = Home::open(path)?;
-    Catalogue::discard_index(&home.config.store)?;
-    let catalogue = Catalogue::open(&home.config.store, monitor)?;
+fn rebuilt(
+    path: &Path,
+    credentials: Option<&Path>,
+    monitor: &dyn Monitor,
+) -> Result<Option<RebuildReport>, NodeError> {
+    let home = Home::open(path, credentials)?;
+    let (store, seal) = (&home.config.store, home.seal.as_ref());
+    Catalogue::discard_index(store)?;
+    let catalogue = Catalogue::open(store, seal, monitor)?;
     let report = catalogue.rebuilt().cloned();
     catalogue.close()?;
     Ok(report)
@@ -149,11 +157,16 @@ pub enum Node {
 }
 
 impl Node {
-    /// Opens the home at `path`.
+    /// Opens the home at `path`. `credentials` is the folder with what the
+    /// service manager gives, if there is one.
     ///
     /// Errors: `NodeError`.
-    pub fn open(path: &Path, monitor: &dyn Monitor) -> Result<Node, NodeError> {
-        let home = Home::open(path)?;
+    pub fn open(
+        path: &Path,
+        credentials: Option<&Path>,
+        monitor: &dyn Monitor,
+    ) -> Result<Node, NodeError> {
+        let home = Home::open(path, credentials)?;
         Ok(match home.config.role {
             Role::Center => Node::Center(Arc::new(Center::open(home, monitor)?)),
             Role::Backup | Role::Laptop => Node::Replica(Arc::new(Replica::open(home, monitor)?)),

@@ -41,17 +41,19 @@ pub trait Observer: Send + Sync + 'static {
     fn done(&self, outcome: &Outcome);
 }
 
-/// Serves the home until `end` resolves.
+/// Serves the home until `end` resolves. `credentials` is the folder with what
+/// the service manager gives, if there is one.
 ///
 /// Errors: `ServeError`, before anything is answered.
 pub async fn serve(
     home: &Path,
+    credentials: Option<&Path>,
     follow: bool,
     monitor: &dyn Monitor,
     observer: Arc<dyn Observer>,
     end: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
-    let node = tokio::task::block_in_place(|| Node::open(home, monitor))?;
+    let node = tokio::task::block_in_place(|| Node::open(home, credentials, monitor))?;
     let mut tasks = JoinSet::new();
     let mut addresses = Vec::new();
     let mut listeners = Vec::new();

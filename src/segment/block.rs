@@ -1,12 +1,23 @@
-//! The block: 72 bytes of header, the coded pack, zeros to a multiple of 8.
+//! The block: 72 bytes of header, the coded pack or what sealing made of it,
+//! zeros to a multiple of 8.
+//!
+//! The one place where a pack becomes stored bytes and stored bytes a pack.
+//! Header and digest are of the stored bytes and bind a block to its store
+//! and place; what is sealed is bound to the store and to what the block is,
+//! so stored bytes can be moved as they are.
 
-use bytes::BytesMut;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::{BufMut, Bytes, BytesMut};
 use hikae_protocol::digest::{Digest, Domain};
 use hikae_protocol::limits::PACK_RAW_BYTES_MAX;
-use hikae_protocol::pack::Pack;
+use hikae_protocol::pack::{Items, Pack, PackError};
 
+use super::SegmentError;
 use super::folder::StoreId;
 use super::log::BlockPlace;
+use crate::seal::{SEALED_MORE_BYTES, Seal, SealError};
 
 /// Bytes of a block's header.
 pub const BLOCK_HEADER_BYTES: usize = 72;
@@ -75,27 +86,17 @@ pub struct BlockHeader {
     pub codec: u8,
     /// Stable id of the block, unique in the store.
     pub id: u64,
-    /// Bytes of the coded pack.
+    /// Id of the key that sealed it; 0: it is not sealed.
+    pub key: u32,
+    /// Bytes of the coded pack, sealed where the store is.
     pub stored_bytes: u32,
     /// Bytes of the pack when decoded.
     pub raw_bytes: u32,
-    /// Digest of the coded pack.
+    /// Digest of the stored bytes.
     pub digest: Digest,
 }
 
 impl BlockHeader {
-    /// The header of a block that holds `pack`.
-    pub fn new(kind: BlockKind, id: u64, pack: &Pack) -> BlockHeader {
-        BlockHeader {
-            kind,
-            codec: pack.codec.byte(),
-            id,
-            stored_bytes: pack.data.len() as u32,
-            raw_bytes: pack.raw_bytes,
-            digest: Domain::Block.digest(&pack.data),
-        }
-    }
-
     /// The written form, bound to its store and place.
     pub fn to_bytes(self, store: &StoreId, place: BlockPlace) -> [u8; BLOCK_HEADER_BYTES] {
         let mut bytes = [0; BLOCK_HEADER_BYTES];
@@ -103,7 +104,7 @@ impl BlockHeader {
         bytes[4] = self.kind.byte();
         bytes[5] = self.codec;
         bytes[8..16].copy_from_slice(&self.id.to_le_bytes());
-        // 16..20: id of the key of a sealed block; 0 is not sealed.
+        bytes[16..20].copy_from_slice(&self.key.to_le_bytes());
         bytes[20..24].copy_from_slice(&self.stored_bytes.to_le_bytes());
         bytes[24..28].copy_from_slice(&self.raw_bytes.to_le_bytes());
         bytes[32..64].copy_from_slice(self.digest.as_bytes());
@@ -113,13 +114,14 @@ impl BlockHeader {
     }
 
     /// Reads a header; none if it is no header, damaged, over a bound, or was
-    /// written for another store or place.
+    /// written for another store or place. A store is sealed as a whole or not
+    /// at all: a header with another key's id is none of its.
     pub fn parse(
         bytes: &[u8; BLOCK_HEADER_BYTES],
         store: &StoreId,
         place: BlockPlace,
     ) -> Option<BlockHeader> {
-        let reserved = [&bytes[6..8], &bytes[16..20], &bytes[28..32]];
+        let reserved = [&bytes[6..8], &bytes[28..32]];
         if bytes[..4] != BLOCK_MAGIC
             || bytes[64..72] != block_check(bytes, store, place)
             || reserved.concat().iter().any(|&byte| byte != 0)
@@ -131,18 +133,38 @@ impl BlockHeader {
             kind: BlockKind::from_byte(bytes[4])?,
             codec: bytes[5],
             id: u64::from_le_bytes(bytes[8..16].try_into().ok()?),
+            key: u32_at(16)?,
             stored_bytes: u32_at(20)?,
             raw_bytes: u32_at(24)?,
             digest: Digest(bytes[32..64].try_into().ok()?),
         };
-        let bounded = header.stored_bytes as usize <= PACK_RAW_BYTES_MAX
+        let bounded = header.stored_bytes as usize <= PACK_RAW_BYTES_MAX + header.more_bytes()
             && header.raw_bytes as usize <= PACK_RAW_BYTES_MAX;
-        bounded.then_some(header)
+        (bounded && header.key == store.key()).then_some(header)
     }
 
-    /// Whether `data` is the coded pack that was written.
-    pub fn is_of(&self, data: &[u8]) -> bool {
-        let same = Domain::Block.digest(data) == self.digest;
+    /// Bytes that sealing added.
+    fn more_bytes(&self) -> usize {
+        match self.key {
+            0 => 0,
+            _ => SEALED_MORE_BYTES,
+        }
+    }
+
+    /// What a sealed block is bound to beside its store and key: id, kind,
+    /// codec, raw bytes.
+    fn bound(&self) -> [u8; 14] {
+        let mut bytes = [0; 14];
+        bytes[..8].copy_from_slice(&self.id.to_le_bytes());
+        bytes[8] = self.kind.byte();
+        bytes[9] = self.codec;
+        bytes[10..].copy_from_slice(&self.raw_bytes.to_le_bytes());
+        bytes
+    }
+
+    /// Whether `stored` are the bytes that were written.
+    fn is_of(&self, stored: &[u8]) -> bool {
+        let same = Domain::Block.digest(stored) == self.digest;
         #[cfg(test)]
         let same = same || super::sabotage::believes_all();
         same
@@ -153,21 +175,6 @@ impl BlockHeader {
         let bytes = BLOCK_HEADER_BYTES as u64 + u64::from(self.stored_bytes);
         bytes.next_multiple_of(BLOCK_ALIGNMENT)
     }
-}
-
-/// A block as it is written at `place`, and its header.
-pub(super) fn block_bytes(
-    store: &StoreId,
-    (kind, id): (BlockKind, u64),
-    place: BlockPlace,
-    pack: &Pack,
-) -> BytesMut {
-    let header = BlockHeader::new(kind, id, pack);
-    let mut bytes = BytesMut::with_capacity(header.span() as usize);
-    bytes.extend_from_slice(&header.to_bytes(store, place));
-    bytes.extend_from_slice(&pack.data);
-    bytes.resize(header.span() as usize, 0);
-    bytes
 }
 
 fn block_check(bytes: &[u8; BLOCK_HEADER_BYTES], store: &StoreId, place: BlockPlace) -> [u8; 8] {
@@ -189,13 +196,135 @@ pub(super) fn header_check(parts: &[&[u8]]) -> [u8; 8] {
     [a, b, c, d, e, f, g, h]
 }
 
-/// A block that was read and whose digest was checked.
+/// Why stored bytes are no block, or no pack comes out of them.
+#[derive(Debug, thiserror::Error)]
+pub enum BlockError {
+    /// They are not what was written.
+    #[error("digest")]
+    Digest,
+    /// Codec or sizes are no pack's, or it does not decode.
+    #[error(transparent)]
+    Pack(#[from] PackError),
+    /// They are what was written, and do not open with the store's key.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+}
+
+impl BlockError {
+    /// The error of the block at byte `offset` of the segment at `path`.
+    pub fn at(self, path: PathBuf, offset: u64) -> SegmentError {
+        let what = match self {
+            BlockError::Pack(source) => {
+                return SegmentError::Pack {
+                    path,
+                    offset,
+                    source,
+                };
+            }
+            BlockError::Digest => "digest",
+            BlockError::Seal(_) => "it does not open with the store's key",
+        };
+        SegmentError::Damaged { path, offset, what }
+    }
+}
+
+/// A block: what it is, and its stored bytes, which fit each other.
 #[derive(Debug, Clone)]
 pub struct Block {
     /// The header.
     pub header: BlockHeader,
+    stored: Bytes,
+    seal: Option<Arc<Seal>>,
+}
+
+impl Block {
+    /// The block that holds `pack`, sealed where the store is.
+    ///
+    /// Errors: `SealError`.
+    pub fn new(
+        kind: BlockKind,
+        id: u64,
+        pack: &Pack,
+        seal: Option<&Arc<Seal>>,
+    ) -> Result<Block, SealError> {
+        let mut header = BlockHeader {
+            kind,
+            codec: pack.codec.byte(),
+            id,
+            key: seal.map_or(0, |_| crate::seal::KEY_ID),
+            stored_bytes: 0,
+            raw_bytes: pack.raw_bytes,
+            digest: Digest([0; 32]),
+        };
+        let stored = match seal {
+            None => pack.data.clone(),
+            Some(seal) => seal.seal_block(&header.bound(), &pack.data)?.into(),
+        };
+        header.stored_bytes = stored.len() as u32;
+        header.digest = Domain::Block.digest(&stored);
+        Ok(Block {
+            header,
+            stored,
+            seal: seal.cloned(),
+        })
+    }
+
+    /// The block of a header that was read and the stored bytes behind it.
+    ///
+    /// Errors: `BlockError`; whether a sealed one opens is not asked here.
+    pub fn checked(
+        header: BlockHeader,
+        stored: Bytes,
+        seal: Option<&Arc<Seal>>,
+    ) -> Result<Block, BlockError> {
+        if !header.is_of(&stored) {
+            return Err(BlockError::Digest);
+        }
+        let coded = stored.len().checked_sub(header.more_bytes());
+        let coded = coded.ok_or(PackError::Shape)?;
+        Pack::check_parts(header.codec, header.raw_bytes, coded as u64)?;
+        Ok(Block {
+            header,
+            stored,
+            seal: seal.cloned(),
+        })
+    }
+
+    /// The bytes behind the header, as they are stored: what is copied when a
+    /// block moves.
+    pub fn stored(&self) -> &Bytes {
+        &self.stored
+    }
+
     /// The coded pack.
-    pub pack: Pack,
+    ///
+    /// Errors: `BlockError::Seal`.
+    pub fn pack(&self) -> Result<Pack, BlockError> {
+        let coded = match (&self.seal, self.header.key) {
+            (_, 0) => self.stored.clone(),
+            (Some(seal), _) => seal.open_block(&self.header.bound(), &self.stored)?.into(),
+            (None, _) => return Err(SealError::Forged.into()),
+        };
+        let (codec, raw_bytes) = (self.header.codec, self.header.raw_bytes);
+        Ok(Pack::from_parts(codec, raw_bytes, coded)?)
+    }
+
+    /// The decoded items.
+    ///
+    /// Errors: `BlockError`.
+    pub fn items(&self) -> Result<Items, BlockError> {
+        Ok(self.pack()?.unpack()?)
+    }
+
+    /// The whole written form: header, stored bytes, padding.
+    pub fn to_bytes(&self, store: &StoreId, place: BlockPlace) -> BytesMut {
+        let span = self.header.span() as usize;
+        let mut bytes = BytesMut::with_capacity(span);
+        bytes.put_slice(&self.header.to_bytes(store, place));
+        bytes.put_slice(&self.stored);
+        bytes.resize(span, 0);
+        bytes
+    }
 }
 
 #[cfg(test)]
@@ -225,13 +354,15 @@ mod tests {
             offset: 40,
         };
         let store = segments.store();
-        let header = BlockHeader::new(BlockKind::Contents, 7, &pack);
+        let header = Block::new(BlockKind::Contents, 7, &pack, None)
+            .unwrap()
+            .header;
         assert_golden("block_header", &header.to_bytes(store, place));
         let read: [u8; BLOCK_HEADER_BYTES] = golden("block_header").try_into().unwrap();
         assert_eq!(BlockHeader::parse(&read, store, place), Some(header));
         for (kind, byte) in KINDS {
-            let bytes = BlockHeader::new(kind, 7, &pack).to_bytes(store, place);
-            assert_eq!(bytes[4], byte);
+            let block = Block::new(kind, 7, &pack, None).unwrap();
+            assert_eq!(block.to_bytes(store, place)[4], byte);
         }
 
         let next = LogEnd {
@@ -247,7 +378,7 @@ mod tests {
         std::fs::write(&file, golden("segment")).unwrap();
         let mut found = vec![];
         let (end, damages) = scan::<SegmentError>(&segments, LogEnd::EMPTY, |scanned| {
-            assert_eq!(scanned.block.pack, pack);
+            assert_eq!(scanned.block.pack().unwrap(), pack);
             found.push((scanned.block.header.kind, scanned.block.header.id));
             Ok(())
         })
@@ -263,7 +394,9 @@ mod tests {
         let mut builder = PackBuilder::default();
         builder.push(b"abc");
         let pack = builder.finish(3).unwrap();
-        let header = BlockHeader::new(BlockKind::Contents, 7, &pack);
+        let header = Block::new(BlockKind::Contents, 7, &pack, None)
+            .unwrap()
+            .header;
         let [store, other] = [0; 2].map(|_| {
             let folder = tempfile::tempdir().unwrap();
             *SegmentFolder::in_store(folder.path()).unwrap().store()

@@ -63,7 +63,8 @@ impl SegmentFolder {
     ) -> Result<SegmentUse, SegmentError> {
         let segment = LoadedSegment::load(self, number)?;
         let mut live_bytes = 0;
-        let intact = segment.each_block(self, |header, _| {
+        let intact = segment.each_block(|block| {
+            let header = &block.header;
             live_bytes += if needed(header) { header.span() } else { 0 };
         })?;
         let bytes = segment.bytes.len() as u64;
@@ -86,18 +87,18 @@ impl SegmentFolder {
         let segment = LoadedSegment::load(self, number)?;
         let (mut kept, mut dropped) = (Vec::new(), Vec::new());
         let mut bytes = self.header(number).to_vec();
-        let intact = segment.each_block(self, |header, stored| {
-            if !needed(header) {
-                dropped.push(header.id);
+        let intact = segment.each_block(|block| {
+            let id = block.header.id;
+            if !needed(&block.header) {
+                dropped.push(id);
                 return;
             }
             let place = BlockPlace {
                 segment: number,
                 offset: bytes.len() as u64,
             };
-            kept.push((header.id, place));
-            bytes.extend_from_slice(&header.to_bytes(self.store(), place));
-            bytes.extend_from_slice(stored);
+            kept.push((id, place));
+            bytes.extend_from_slice(&block.to_bytes(self.store(), place));
         })?;
         if !intact {
             return Err(SegmentError::Damaged {

@@ -4,7 +4,7 @@
 use hikae_protocol::pack::{Items, Pack};
 
 use super::SegmentError;
-use super::block::{BlockKind, block_bytes};
+use super::block::{Block, BlockKind};
 use super::folder::{SEGMENT_HEADER_BYTES, SegmentFolder};
 use super::log::BlockPlace;
 use super::reader::read_block;
@@ -49,7 +49,8 @@ impl<'a> BlockFileWriter<'a> {
             segment: FILE_NUMBER,
             offset: self.end,
         };
-        let bytes = block_bytes(self.folder.store(), (kind, self.next_id), place, pack);
+        let block = Block::new(kind, self.next_id, pack, self.folder.seal())?;
+        let bytes = block.to_bytes(self.folder.store(), place);
         self.waiting.extend_from_slice(&bytes);
         self.end += bytes.len() as u64;
         self.next_id += 1;
@@ -115,10 +116,11 @@ pub fn read_block_file<E: From<SegmentError>>(
             offset,
         };
         let block = read_block(folder, name, place)?;
-        let (header, items) = (block.header, block.pack.unpack());
-        each(header.kind, items.map_err(|_| damaged(offset, "pack"))?)?;
-        last = Some(header.kind);
-        offset += header.span();
+        let (kind, items) = (block.header.kind, block.items());
+        let items = items.map_err(|error| error.at(folder.files().path(name), offset))?;
+        each(kind, items)?;
+        last = Some(kind);
+        offset += block.header.span();
     }
     match last {
         Some(BlockKind::CheckpointEnd) => Ok(true),

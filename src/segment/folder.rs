@@ -1,5 +1,5 @@
-//! A folder of segments: names, headers, and the id of the store that every
-//! segment and every block header is bound to.
+//! A folder of segments: names, headers, the id of the store that every
+//! segment and every block header is bound to, and its seal if it has one.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use super::SegmentError;
 use super::block::header_check;
 use super::scan::LogEnd;
 use crate::disk::{DiskError, StoreFiles};
+use crate::seal::{KEY_ID, Seal, SealError, SealOptions};
 
 /// The folder of the store that has the segments.
 pub const SEGMENTS: &str = "segments";
@@ -17,18 +18,39 @@ pub const SEGMENTS: &str = "segments";
 /// Bytes of a segment's header.
 pub(super) const SEGMENT_HEADER_BYTES: u64 = 40;
 const SEGMENT_MAGIC: [u8; 8] = *b"hikaeSEG";
-/// The version of the format.
+/// The version of the format of a store that is not sealed, and of one that
+/// is: that it is can be seen when its key file is lost.
 const SEGMENT_VERSION: u32 = 1;
+const SEALED_VERSION: u32 = 2;
 
 /// Random, drawn when a store is made, and told to nobody: who can put bytes
-/// into a record can't make them pass for a block.
+/// into a record can't make them pass for a block. A store is sealed from the
+/// start, or never.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StoreId([u8; 16]);
+pub struct StoreId {
+    id: [u8; 16],
+    is_sealed: bool,
+}
 
 impl StoreId {
+    fn random(is_sealed: bool, path: &std::path::Path) -> Result<StoreId, DiskError> {
+        let mut id = [0; 16];
+        getrandom::fill(&mut id)
+            .map_err(|_| DiskError::at("draw random numbers for", path, Errno::IO))?;
+        Ok(StoreId { id, is_sealed })
+    }
+
     /// The bytes.
     pub(super) fn as_bytes(&self) -> &[u8; 16] {
-        &self.0
+        &self.id
+    }
+
+    /// The id of the key that its blocks are sealed with; 0: they are not.
+    pub(super) fn key(&self) -> u32 {
+        match self.is_sealed {
+            true => KEY_ID,
+            false => 0,
+        }
     }
 }
 
@@ -37,6 +59,7 @@ impl StoreId {
 pub struct SegmentFolder {
     files: Arc<dyn StoreFiles>,
     store: StoreId,
+    seal: Option<Arc<Seal>>,
 }
 
 /// What the first bytes of a segment are.
@@ -52,15 +75,21 @@ pub(super) enum SegmentHeader {
 
 impl SegmentFolder {
     /// The segments of a store. The store's id is read from the first whole
-    /// header; a store that never had a segment gets one.
+    /// header; a store that never had a segment gets one. With `seal` a new
+    /// store is sealed, and one that is there has to be.
     ///
-    /// Errors: `SegmentError`.
-    pub fn open(files: Arc<dyn StoreFiles>) -> Result<SegmentFolder, SegmentError> {
+    /// Errors: `SegmentError`; nothing was changed then.
+    pub fn open(
+        files: Arc<dyn StoreFiles>,
+        seal: Option<&SealOptions>,
+    ) -> Result<SegmentFolder, SegmentError> {
         let numbers = segment_numbers(&*files)?;
         for number in std::iter::once(0).chain(numbers.iter().copied()) {
             match read_header(&*files, number)? {
                 SegmentHeader::Of(store) => {
-                    let folder = SegmentFolder { files, store };
+                    let is_new = numbers.is_empty();
+                    let seal = opened_seal(&*files, store, seal, is_new)?;
+                    let folder = SegmentFolder { files, store, seal };
                     if number > 0 {
                         folder.save_id()?;
                     }
@@ -76,17 +105,18 @@ impl SegmentFolder {
             }
         }
         let path = files.path(SEGMENTS);
-        if !numbers.is_empty() {
+        // A key is written after the id that it is bound to: where there is
+        // one, something was taken away, and the key may be wanted again.
+        if !numbers.is_empty() || Seal::has_key_file(&*files)? {
             return Err(SegmentError::Unidentified { path });
         }
-        let mut id = [0; 16];
-        getrandom::fill(&mut id)
-            .map_err(|_| DiskError::at("draw random numbers for", &path, Errno::IO))?;
-        let folder = SegmentFolder {
+        let mut folder = SegmentFolder {
             files,
-            store: StoreId(id),
+            store: StoreId::random(seal.is_some(), &path)?,
+            seal: None,
         };
         folder.save_id()?;
+        folder.seal = opened_seal(&*folder.files, folder.store, seal, true)?;
         Ok(folder)
     }
 
@@ -94,7 +124,17 @@ impl SegmentFolder {
     #[cfg(test)]
     pub(crate) fn in_store(path: &std::path::Path) -> Result<SegmentFolder, SegmentError> {
         let files = crate::disk::StoreFolder::open(path, &[SEGMENTS])?;
-        SegmentFolder::open(Arc::new(files))
+        SegmentFolder::open(Arc::new(files), None)
+    }
+
+    /// The segments of the sealed store at `path`.
+    #[cfg(test)]
+    pub(crate) fn in_sealed_store(
+        path: &std::path::Path,
+        seal: &SealOptions,
+    ) -> Result<SegmentFolder, SegmentError> {
+        let files = crate::disk::StoreFolder::open(path, &[SEGMENTS])?;
+        SegmentFolder::open(Arc::new(files), Some(seal))
     }
 
     fn save_id(&self) -> Result<(), SegmentError> {
@@ -104,6 +144,11 @@ impl SegmentFolder {
     /// The files of the store.
     pub(super) fn files(&self) -> &dyn StoreFiles {
         &*self.files
+    }
+
+    /// The store's seal; none if it is not sealed.
+    pub fn seal(&self) -> Option<&Arc<Seal>> {
+        self.seal.as_ref()
     }
 
     /// The store's id.
@@ -150,7 +195,11 @@ impl SegmentFolder {
     pub(super) fn header(&self, number: u32) -> [u8; SEGMENT_HEADER_BYTES as usize] {
         let mut bytes = [0; SEGMENT_HEADER_BYTES as usize];
         bytes[..8].copy_from_slice(&SEGMENT_MAGIC);
-        bytes[8..12].copy_from_slice(&SEGMENT_VERSION.to_le_bytes());
+        let version = match self.store.is_sealed {
+            true => SEALED_VERSION,
+            false => SEGMENT_VERSION,
+        };
+        bytes[8..12].copy_from_slice(&version.to_le_bytes());
         bytes[12..16].copy_from_slice(&number.to_le_bytes());
         bytes[16..32].copy_from_slice(self.store.as_bytes());
         let check = header_check(&[&bytes[..32]]);
@@ -185,11 +234,37 @@ fn parse_header(number: u32, bytes: &[u8]) -> SegmentHeader {
     if bytes[..8] != SEGMENT_MAGIC || bytes[32..] != header_check(&[&bytes[..32]]) {
         return SegmentHeader::Damaged;
     }
-    match (u32_at(8), bytes[16..32].try_into()) {
-        (SEGMENT_VERSION, Ok(store)) if u32_at(12) == number => SegmentHeader::Of(StoreId(store)),
-        (SEGMENT_VERSION, _) => SegmentHeader::Damaged,
-        (version, _) => SegmentHeader::Version(version),
+    let version = u32_at(8);
+    let is_sealed = match version {
+        SEGMENT_VERSION => false,
+        SEALED_VERSION => true,
+        _ => return SegmentHeader::Version(version),
+    };
+    match bytes[16..32].try_into() {
+        Ok(id) if u32_at(12) == number => SegmentHeader::Of(StoreId { id, is_sealed }),
+        _ => SegmentHeader::Damaged,
     }
+}
+
+/// The seal of a store with this id, if it has one. A new one gets a key:
+/// nothing was written yet that another key had sealed.
+fn opened_seal(
+    files: &dyn StoreFiles,
+    store: StoreId,
+    options: Option<&SealOptions>,
+    is_new: bool,
+) -> Result<Option<Arc<Seal>>, SegmentError> {
+    let path = || files.path(SEGMENTS);
+    let seal = match (store.is_sealed, options) {
+        (false, None) => return Ok(None),
+        (false, Some(_)) => return Err(SealError::Unsealed { path: path() }.into()),
+        (true, None) => return Err(SealError::Locked { path: path() }.into()),
+        (true, Some(options)) if is_new && !Seal::has_key_file(files)? => {
+            Seal::create(files, *store.as_bytes(), options)?
+        }
+        (true, Some(options)) => Seal::open(files, *store.as_bytes(), &options.passphrase)?,
+    };
+    Ok(Some(Arc::new(seal)))
 }
 
 fn read_header(files: &dyn StoreFiles, number: u32) -> Result<SegmentHeader, SegmentError> {
@@ -272,11 +347,11 @@ mod tests {
             error
         };
         let mut later = whole.clone();
-        later[8] = 2;
+        later[8] = 3;
         let check = header_check(&[&later[..32]]);
         later[32..40].copy_from_slice(&check);
         let error = refused(&later);
-        assert!(matches!(error, SegmentError::Version { version: 2, .. }));
+        assert!(matches!(error, SegmentError::Version { version: 3, .. }));
         let error = refused(&fs::read(other.join("segments/00000001.seg")).unwrap());
         assert!(matches!(error, SegmentError::Foreign { .. }), "{error}");
 

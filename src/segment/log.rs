@@ -7,7 +7,7 @@
 use hikae_protocol::pack::Pack;
 
 use super::SegmentError;
-use super::block::{BLOCK_ALIGNMENT, BlockKind, block_bytes};
+use super::block::{BLOCK_ALIGNMENT, Block, BlockKind};
 use super::folder::{SEGMENT_HEADER_BYTES, SEGMENTS, SegmentFolder, segment_name};
 use super::scan::LogEnd;
 
@@ -99,15 +99,16 @@ impl SegmentLog {
             self.begin_segment()?;
         }
         let id = self.next_id;
+        let block = Block::new(kind, id, pack, self.folder.seal())?;
         let place = BlockPlace {
             segment: self.number,
             offset: self.end,
         };
         debug_assert_eq!(place.offset % BLOCK_ALIGNMENT, 0);
-        let bytes = block_bytes(self.folder.store(), (kind, id), place, pack);
+        let bytes = block.to_bytes(self.folder.store(), place);
         let name = segment_name(self.number);
         self.folder.files().append(&name, &bytes)?;
-        self.end += bytes.len() as u64;
+        self.end += block.header.span();
         self.next_id += 1;
         self.unsynced = true;
         Ok((id, place))
@@ -213,8 +214,8 @@ mod tests {
         })
         .unwrap();
         assert_eq!((found, end, damages.len()), (places.clone(), log.end(), 0));
-        let read = SegmentReader::new(&segments).read(places[15]).unwrap();
-        assert_eq!(read.pack, large);
+        let read = SegmentReader::new(&segments).read_pack(places[15]).unwrap();
+        assert_eq!(read, large);
     }
 
     /// [S9-12] after a write that failed nothing more is appended, until the

@@ -11,8 +11,10 @@ mod folder;
 mod log;
 mod reader;
 mod scan;
+#[cfg(test)]
+mod sealed;
 
-pub use block::{BLOCK_HEADER_BYTES, Block, BlockHeader, BlockKind};
+pub use block::{BLOCK_HEADER_BYTES, Block, BlockError, BlockHeader, BlockKind};
 pub use compact::{CompactSegment, SegmentUse};
 pub use file::{BlockFileWriter, read_block_file};
 pub use folder::{SEGMENTS, SegmentFolder, StoreId};
@@ -25,6 +27,7 @@ use std::path::PathBuf;
 use hikae_protocol::pack::PackError;
 
 use crate::disk::DiskError;
+use crate::seal::SealError;
 
 /// Why a segment could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +35,9 @@ pub enum SegmentError {
     /// The disk failed.
     #[error(transparent)]
     Disk(#[from] DiskError),
+    /// The store can't be unsealed, or a block not be sealed.
+    #[error(transparent)]
+    Seal(#[from] SealError),
     /// A block's bytes are not what was written.
     #[error("segment {path}: the block at byte {offset} is damaged: {what}")]
     Damaged {

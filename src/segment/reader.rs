@@ -8,7 +8,7 @@ use hikae_protocol::pack::{Items, Pack};
 use lru::LruCache;
 
 use super::SegmentError;
-use super::block::{BLOCK_HEADER_BYTES, Block, BlockHeader};
+use super::block::{BLOCK_HEADER_BYTES, Block, BlockError, BlockHeader};
 use super::folder::{SegmentFolder, segment_name};
 use super::log::BlockPlace;
 
@@ -30,11 +30,23 @@ impl SegmentReader {
         }
     }
 
-    /// Reads a block and checks header and digest.
+    /// Reads a block and checks header and digest; a sealed one is not opened.
     ///
     /// Errors: `SegmentError::Damaged`, `SegmentError::Disk`.
     pub fn read(&self, place: BlockPlace) -> Result<Block, SegmentError> {
         read_block(&self.folder, &segment_name(place.segment), place)
+    }
+
+    /// Reads a block, and opens it where it is sealed.
+    ///
+    /// Errors: `SegmentError::Damaged`, `SegmentError::Disk`.
+    pub fn read_pack(&self, place: BlockPlace) -> Result<Pack, SegmentError> {
+        let block = self.read(place)?;
+        block.pack().map_err(|error| self.wrong(place, error))
+    }
+
+    fn wrong(&self, place: BlockPlace, error: BlockError) -> SegmentError {
+        error.at(self.folder.path(place.segment), place.offset)
     }
 
     /// The decoded items of block `id`, kept for the next call.
@@ -53,11 +65,7 @@ impl SegmentReader {
                 what: "another block's id",
             });
         }
-        let items = block.pack.unpack().map_err(|source| SegmentError::Pack {
-            path: self.folder.path(place.segment),
-            offset: place.offset,
-            source,
-        })?;
+        let items = block.items().map_err(|error| self.wrong(place, error))?;
         let items = Arc::new(items);
         kept().put(id, items.clone());
         Ok(items)
@@ -85,17 +93,10 @@ pub(super) fn read_block(
     let mut data = vec![0; header.span() as usize - BLOCK_HEADER_BYTES];
     files.read_at(name, place.offset + BLOCK_HEADER_BYTES as u64, &mut data)?;
     let padding = data.split_off(header.stored_bytes as usize);
-    if !header.is_of(&data) {
-        return Err(damaged("digest"));
-    }
+    let block = Block::checked(header, Bytes::from(data), folder.seal())
+        .map_err(|error| error.at(files.path(name), place.offset))?;
     if padding.iter().any(|&byte| byte != 0) {
         return Err(damaged("padding"));
     }
-    let pack = Pack::from_parts(header.codec, header.raw_bytes, Bytes::from(data));
-    let pack = pack.map_err(|source| SegmentError::Pack {
-        path: files.path(name),
-        offset: place.offset,
-        source,
-    })?;
-    Ok(Block { header, pack })
+    Ok(block)
 }

@@ -8,13 +8,13 @@
 use std::path::PathBuf;
 
 use bytes::Bytes;
-use hikae_protocol::pack::{Items, Pack};
+use hikae_protocol::pack::Items;
 
 use super::SegmentError;
 use super::block::{
     BLOCK_ALIGNMENT, BLOCK_HEADER_BYTES, BLOCK_MAGIC, Block, BlockHeader, BlockKind,
 };
-use super::folder::{SEGMENT_HEADER_BYTES, SegmentFolder, StoreId, segment_name};
+use super::folder::{SEGMENT_HEADER_BYTES, SegmentFolder, segment_name};
 use super::log::BlockPlace;
 
 /// Missing segments that are named between two that are there, at most.
@@ -62,16 +62,10 @@ pub struct ScannedBlock {
 impl ScannedBlock {
     /// The decoded items.
     ///
-    /// Errors: `SegmentError::Pack`.
+    /// Errors: `SegmentError::Pack`, `SegmentError::Damaged`.
     pub fn items(&self) -> Result<Items, SegmentError> {
-        self.block
-            .pack
-            .unpack()
-            .map_err(|source| SegmentError::Pack {
-                path: self.path.clone(),
-                offset: self.place.offset,
-                source,
-            })
+        let items = self.block.items();
+        items.map_err(|error| error.at(self.path.clone(), self.place.offset))
     }
 }
 
@@ -154,7 +148,7 @@ pub fn scan<E: From<SegmentError>>(
 /// One segment in memory (64 MiB and a block, at most).
 pub(super) struct LoadedSegment {
     path: PathBuf,
-    store: StoreId,
+    folder: SegmentFolder,
     number: u32,
     pub(super) bytes: Bytes,
 }
@@ -165,29 +159,21 @@ impl LoadedSegment {
         let bytes = bytes.unwrap_or_default();
         Ok(LoadedSegment {
             path: folder.path(number),
-            store: *folder.store(),
+            folder: folder.clone(),
             number,
             bytes: bytes.into(),
         })
     }
 
-    /// Hands every block's header to `each`, with the bytes behind it as they
-    /// are; false if the segment is damaged.
+    /// Hands every block to `each`; false if the segment is damaged.
     ///
     /// Errors: `SegmentError` of a segment of another version or store.
-    pub(super) fn each_block(
-        &self,
-        folder: &SegmentFolder,
-        mut each: impl FnMut(&BlockHeader, &[u8]),
-    ) -> Result<bool, SegmentError> {
-        if !folder.check_header(self.number, &self.bytes)? {
+    pub(super) fn each_block(&self, mut each: impl FnMut(&Block)) -> Result<bool, SegmentError> {
+        if !self.folder.check_header(self.number, &self.bytes)? {
             return Ok(false);
         }
         let (_, damages) = self.blocks(SEGMENT_HEADER_BYTES, false, |scanned| {
-            let header = scanned.block.header;
-            let start = scanned.place.offset as usize;
-            let stored = start + BLOCK_HEADER_BYTES..start + header.span() as usize;
-            each(&header, self.bytes.get(stored).unwrap_or_default());
+            each(&scanned.block);
             Ok::<(), SegmentError>(())
         })?;
         Ok(damages.is_empty())
@@ -246,17 +232,14 @@ impl LoadedSegment {
             offset,
         };
         let header = self.bytes.get(start..data)?.try_into().ok()?;
-        let header = BlockHeader::parse(header, &self.store, place)?;
+        let header = BlockHeader::parse(header, self.folder.store(), place)?;
         let end = data + header.stored_bytes as usize;
         let padded = start + header.span() as usize;
         let padding = self.bytes.get(end..padded)?;
-        let coded = self.bytes.get(data..end)?;
-        if !header.is_of(coded) || padding.iter().any(|&byte| byte != 0) {
+        if padding.iter().any(|&byte| byte != 0) {
             return None;
         }
-        let pack =
-            Pack::from_parts(header.codec, header.raw_bytes, self.bytes.slice(data..end)).ok()?;
-        Some(Block { header, pack })
+        Block::checked(header, self.bytes.slice(data..end), self.folder.seal()).ok()
     }
 
     /// The next place after `offset` where a whole, valid block begins.
@@ -285,7 +268,7 @@ mod tests {
 
     use super::*;
     use crate::segment::{SEGMENT_BYTES, SegmentLog};
-    use hikae_protocol::pack::PackBuilder;
+    use hikae_protocol::pack::{Pack, PackBuilder};
 
     fn pack(text: &[u8]) -> Pack {
         let mut builder = PackBuilder::default();

@@ -288,7 +288,7 @@ mod tests {
             }
             above = format!("{above}d{depth}/");
         }
-        let catalogue = Catalogue::open(&folder.path().join("store"), &Silent).unwrap();
+        let catalogue = Catalogue::open(&folder.path().join("store"), None, &Silent).unwrap();
         let root = Directory::open_root(&root).unwrap();
         let listed = |scope| {
             let found = Mutex::new(Vec::new());

@@ -2,7 +2,8 @@
 """A second reader of hikae's formats, written from SPEC.md alone.
 
     hikae_reader.py golden FILE|FOLDER ...    golden bytes, field by field
-    hikae_reader.py store STORE [--to DIR]    a node's store folder
+    hikae_reader.py store STORE [--to DIR]    a node's store folder; a sealed
+                                              one with --passphrase-file FILE
 
 `store` says what a store has and whether it is whole. With --to it writes the
 tree of the last commit as plain files. It only reads the store, and takes no
@@ -27,6 +28,9 @@ import blake3
 import zstandard
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+from nacl.bindings import crypto_aead_xchacha20poly1305_ietf_decrypt as xchacha_open
+from nacl.exceptions import CryptoError
 
 MIB = 1024 * 1024
 
@@ -382,6 +386,19 @@ def small_record(data):
     return data[32:]
 
 
+def key_file(p):
+    return {
+        "key": p.u32(),
+        "memory_kib": p.u32(),
+        "passes": p.u32(),
+        "lanes": p.u32(),
+        "salt": p.fixed(16),
+        "nonce": p.fixed(24),
+        "wrapped": p.fixed(32),
+        "tag": p.fixed(16),
+    }
+
+
 def check_leaf_record(record):
     check_key(record["key"])
     short = record["key"].count(b"/") < 4
@@ -722,20 +739,90 @@ def segment_header(data):
     }
 
 
+PLAIN, SEALED = 1, 2
+
+
+class Form:
+    """The id of a store, the id of its key (0: it is not sealed), its key of
+    blocks if that is known."""
+
+    def __init__(self, head):
+        self.id = head["store"]
+        self.key = 1 if head["version"] == SEALED else 0
+        self.more = 40 if self.key else 0
+        self.blocks_key = None
+
+    def unlock(self, data_key):
+        """[S9-21]"""
+        context = "hikae 1 seal blocks"
+        self.blocks_key = blake3.blake3(data_key, derive_key_context=context).digest()
+
+    def open(self, head, stored):
+        """The coded body of a pack [S9-25]."""
+        if not self.key:
+            return stored
+        need(self.blocks_key is not None, "a sealed block, and no passphrase")
+        bound = (
+            self.id
+            + self.key.to_bytes(4, "little")
+            + head["id"].to_bytes(8, "little")
+            + bytes([head["kind number"], head["codec"]])
+            + head["raw"].to_bytes(4, "little")
+        )
+        return opened(stored, bound, self.blocks_key, "a sealed block [S9-27]")
+
+
+def opened(sealed, bound, key, what):
+    """What is sealed: nonce, ciphertext, tag (section 9.7)."""
+    need(len(sealed) >= 40, f"{what} is too short")
+    try:
+        return xchacha_open(bytes(sealed[24:]), bound, bytes(sealed[:24]), key)
+    except CryptoError as error:
+        raise Malformed(f"{what} does not open") from error
+
+
+def check_cost(found):
+    lanes, memory = found["lanes"], found["memory_kib"]
+    bounded = 1 <= lanes <= 16 and 8 * lanes <= memory <= MIB and 1 <= found["passes"] <= 100
+    need(bounded, f"Argon2id with {memory} KiB, {found['passes']} passes, {lanes} lanes [S9-23]")
+
+
+def unwrapped(found, store, passphrase):
+    """The data key in a key file."""
+    need(found["key"] == 1, f"a key of id {found['key']}")
+    check_cost(found)
+    derived = Argon2id(
+        salt=found["salt"],
+        length=32,
+        iterations=found["passes"],
+        lanes=found["lanes"],
+        memory_cost=found["memory_kib"],
+    ).derive(passphrase)
+    numbers = (found[name] for name in ("key", "memory_kib", "passes", "lanes"))
+    bound = b"hikae 1 store key\0" + store
+    bound += b"".join(number.to_bytes(4, "little") for number in numbers)
+    sealed = found["nonce"] + found["wrapped"] + found["tag"]
+    return opened(sealed, bound, derived, "the key, with this passphrase,")
+
+
 def block_header(data, store, number, offset):
     need(len(data) >= BLOCK_HEADER_BYTES, "less than a block's header")
     head = data[:BLOCK_HEADER_BYTES]
     need(head[:4] == b"hkBL", "no block's magic [S9-3]")
-    place = store + number.to_bytes(4, "little") + offset.to_bytes(8, "little")
+    place = store.id + number.to_bytes(4, "little") + offset.to_bytes(8, "little")
     need(head[64:] == digest("header", place + head[:64])[:8], "the check of a header [S9-3]")
     need(head[4] in KINDS, f"a block of kind {head[4]} [S9-3]")
-    zeros = head[6:8] + head[16:20] + head[28:32]
+    zeros = head[6:8] + head[28:32]
     need(not any(zeros), "bytes that have to be 00 are not [S9-3]")
     stored = int.from_bytes(head[20:24], "little")
     raw = int.from_bytes(head[24:28], "little")
-    need(max(stored, raw) <= PACK_RAW_MAX, "a block over 4 MiB [S9-3]")
+    key = int.from_bytes(head[16:20], "little")
+    need(key == store.key, f"a block with the key id {key} [S9-3]")
+    need(raw <= PACK_RAW_MAX, "a block over 4 MiB [S9-3]")
+    need(stored <= PACK_RAW_MAX + store.more, "a block over 4 MiB [S9-3]")
     return {
         "kind": KINDS[head[4]],
+        "kind number": head[4],
         "codec": head[5],
         "id": int.from_bytes(head[8:16], "little"),
         "stored": stored,
@@ -752,18 +839,20 @@ class Block:
             data[offset : offset + BLOCK_HEADER_BYTES], store, number, offset
         )
         self.kind, self.id = head["kind"], head["id"]
+        self.head, self.store = head, store
         self.number, self.offset = number, offset
         self.codec, self.raw = head["codec"], head["raw"]
         end = offset + BLOCK_HEADER_BYTES + head["stored"]
         self.end = (end + 7) // 8 * 8
         need(self.end <= len(data), "a block that ends behind its segment [S9-4]")
-        self.coded = data[offset + BLOCK_HEADER_BYTES : end]
-        need(digest("block", self.coded) == head["digest"], "the digest of a block [S9-4]")
+        self.stored = data[offset + BLOCK_HEADER_BYTES : end]
+        need(digest("block", self.stored) == head["digest"], "the digest of a block [S9-4]")
         need(not any(data[end : self.end]), "padding that is not 00 [S9-4]")
-        check_pack_sizes(self.codec, self.raw, len(self.coded))
+        need(len(self.stored) >= store.more, "a sealed block of less than 40 bytes [S9-4]")
+        check_pack_sizes(self.codec, self.raw, len(self.stored) - store.more)
 
     def items(self):
-        return pack_items(self.codec, self.raw, self.coded)
+        return pack_items(self.codec, self.raw, self.store.open(self.head, self.stored))
 
 
 def blocks_of(data, store, number):
@@ -809,6 +898,9 @@ class Refusal(Exception):
         self.place = {"file": file, "offset": offset, "length": length, "why": why}
 
 
+KEY_FILES = ("store.key", "store.key.copy")
+
+
 class Leaf:
     """A leaf record in the log, and the digest of its manifest."""
 
@@ -821,10 +913,10 @@ class Leaf:
 class Store:
     """What a store's folder says."""
 
-    def __init__(self, folder):
-        self.folder = folder
+    def __init__(self, folder, passphrase):
+        self.folder, self.passphrase = folder, passphrase
         self.damage, self.odd, self.notes = [], [], []
-        self.id = None
+        self.form = None
         self.segments = {}  # number -> bytes
         self.blocks, self.by_id, self.order = [], {}, {}
         self.staged, self.tree = {}, {}
@@ -853,14 +945,16 @@ class Store:
         for name in names:
             if re.fullmatch(r"[0-9]{8}\.seg", name) and int(name[:8]) > 0:
                 numbers.append(int(name[:8]))
-            elif name != "store.id" and not name.startswith(".hikae-"):
+            elif name not in KEY_FILES + ("store.id",) and not name.startswith(".hikae-"):
                 self.odd.append(f"segments/{name} is not a file of a store")
         self.segments = {number: self.read(self.name(number)) for number in numbers}
         heads = {"segments/store.id": (0, self.read_id("store.id" in names, numbers))}
         for number in numbers:
             heads[self.name(number)] = (number, self.segments[number])
         begun = self.heads(heads)
-        if numbers and self.id is None:
+        if self.form is None and set(KEY_FILES) & set(names):
+            raise Refusal("segments/store.key", 0, 0, "a key file, and no store [S9-26]")
+        if numbers and self.form is None:
             raise Refusal(self.name(numbers[0]), 0, 40, "no whole header to know the store by")
         for number in range(1, max(numbers, default=0)):
             if number not in self.segments:
@@ -883,12 +977,12 @@ class Store:
                 continue
             try:
                 head = segment_header(data)
-                if head["version"] != 1:
+                if head["version"] not in (PLAIN, SEALED):
                     raise Refusal(file, 8, 4, f"version {head['version']}")
                 need(head["number"] == number, f"the header of segment {head['number']} [S9-1]")
                 need(number or len(data) == 40, "store.id is longer than a header")
-                self.id = self.id or head["store"]
-                if head["store"] != self.id:
+                self.form = self.form or Form(head)
+                if (head["store"], head["version"]) != (self.form.id, self.form.key + 1):
                     raise Refusal(file, 16, 16, "of another store [S9-13]")
             except Malformed as error:
                 if number and number == last and len(data) <= SEGMENT_HEADER_BYTES:
@@ -899,13 +993,44 @@ class Store:
                 begun.append(number)
         return begun
 
+    # The key (section 9.7).
+
+    def unlock(self):
+        found = {}
+        for name in KEY_FILES:
+            file = f"segments/{name}"
+            there = os.path.exists(os.path.join(self.folder, file))
+            if there and not (self.form and self.form.key):
+                self.odd.append(f"{file} in a store that is not sealed")
+            elif there:
+                try:
+                    found[name] = decode(key_file, small_record(self.read(file)))
+                except Malformed as error:
+                    self.damaged(file, 0, len(self.read(file)), str(error))
+            elif self.form and self.form.key:
+                self.damaged(file, 0, 0, "there is no such file [S9-22]")
+        if not (self.form and self.form.key):
+            return
+        if not found:
+            raise Refusal("segments/store.key", 0, 0, "no whole key file [S9-26]")
+        if self.passphrase is None:
+            raise Refusal("segments/store.key", 0, 0, "the store is sealed [S9-26]")
+        files = list(found.values())
+        if files[-1] != files[0]:
+            self.odd.append("the key files differ [S9-22]")
+        try:
+            self.form.unlock(unwrapped(files[0], self.form.id, self.passphrase))
+        except Malformed as error:
+            raise Refusal("segments/store.key", 0, 0, str(error))
+
     # The log (sections 9.4 and 9.6).
 
     def read_log(self):
         begun = self.open()
+        self.unlock()
         newest = max(self.segments, default=0)
         for number in begun:
-            blocks, bad = blocks_of(self.segments[number], self.id, number)
+            blocks, bad = blocks_of(self.segments[number], self.form, number)
             commits = [block.offset for block in blocks if block.kind == "commit"]
             last_commit = max(commits, default=0)
             for first, end, why in bad:
@@ -1156,8 +1281,16 @@ def writer(folder):
     return write
 
 
-def read_store(folder, to, signer):
-    store = Store(folder)
+def read_passphrase(path):
+    """The passphrase in a file, or none [S10-7]."""
+    if path is None:
+        return None
+    with open(path, "rb") as file:
+        return file.read().removesuffix(b"\n")
+
+
+def read_store(folder, to, signer, passphrase):
+    store = Store(folder, passphrase)
     walked = {}
     try:
         store.read_log()
@@ -1176,6 +1309,7 @@ def read_store(folder, to, signer):
     report = {
         "whole": not store.damage,
         "damage": store.damage,
+        "sealed": bool(store.form and store.form.key),
         "odd": store.odd,
         "notes": store.notes,
         "kinds": {
@@ -1205,7 +1339,8 @@ def read_store(folder, to, signer):
 
 
 def store_command(arguments):
-    report = read_store(arguments.store, arguments.to, arguments.signer)
+    passphrase = read_passphrase(arguments.passphrase_file)
+    report = read_store(arguments.store, arguments.to, arguments.signer, passphrase)
     if arguments.json:
         print(json.dumps(report))
     else:
@@ -1307,13 +1442,20 @@ def golden_leaf(data):
 
 
 GOLDEN_STORE = bytes([7]) * 16
+GOLDEN_PASSPHRASE = "開けゴマ".encode()
+GOLDEN_DATA_KEY = bytes([9]) * 32
 
 
-def golden_header(number):
+def golden_form(version):
+    return Form({"store": GOLDEN_STORE, "version": version})
+
+
+def golden_header(number, version=PLAIN):
     def read(data):
         need(len(data) == SEGMENT_HEADER_BYTES, "not a header alone")
         head = segment_header(data)
-        need(head == {"version": 1, "number": number, "store": GOLDEN_STORE}, "another header")
+        expected = {"version": version, "number": number, "store": GOLDEN_STORE}
+        need(head == expected, "another header")
         return head
 
     return read
@@ -1321,12 +1463,26 @@ def golden_header(number):
 
 def golden_block_header(data):
     need(len(data) == BLOCK_HEADER_BYTES, "not a header alone")
-    return block_header(data, GOLDEN_STORE, 1, 40)
+    return block_header(data, golden_form(PLAIN), 1, 40)
+
+
+def golden_key_file(data):
+    found = decode(key_file, small_record(data))
+    need(unwrapped(found, GOLDEN_STORE, GOLDEN_PASSPHRASE) == GOLDEN_DATA_KEY, "another key")
+    return found
+
+
+def golden_sealed_block(data):
+    form = golden_form(SEALED)
+    form.unlock(GOLDEN_DATA_KEY)
+    block = Block(bytes(40) + data, form, 1, 40)
+    need(block.end == 40 + len(data), "not one block")
+    return {"header": block.head, "items": block.items()}
 
 
 def golden_segment(data):
     head = segment_header(data)
-    blocks, bad = blocks_of(data, head["store"], head["number"])
+    blocks, bad = blocks_of(data, Form(head), head["number"])
     need(not bad, f"bad places: {bad}")
     return {
         "header": head,
@@ -1372,10 +1528,13 @@ GOLDEN = {
     "leaf_split": golden_leaf,
     "leaf_whole": golden_leaf,
     "pieces": of(pieces),
+    "sealed_block": golden_sealed_block,
     "segment": golden_segment,
     "segment_header": golden_header(1),
     "small_record": golden_small_record,
     "store_id": golden_header(0),
+    "store_id_sealed": golden_header(0, SEALED),
+    "store_key": golden_key_file,
 }
 
 
@@ -1454,6 +1613,7 @@ def main():
     store = commands.add_parser("store", help="a node's store folder")
     store.add_argument("store")
     store.add_argument("--to", metavar="DIR", help="write the tree to this new folder")
+    store.add_argument("--passphrase-file", metavar="FILE", help="what opens a sealed store")
     store.add_argument("--signer", metavar="HEX", help="the node id that is trusted")
     store.add_argument("--json", action="store_true")
     store.set_defaults(run=store_command)

@@ -142,7 +142,7 @@ impl Center {
             .iter()
             .map(|index| SqliteIndex::new(&index.url, &index.table, index.overlap))
             .collect();
-        let catalogue = Catalogue::open(&config.store, monitor)?;
+        let catalogue = Catalogue::open(&config.store, None, monitor)?;
         let state = SourceState::load(catalogue.files())?;
         let pool = ThreadPoolBuilder::new()
             .num_threads(READERS)

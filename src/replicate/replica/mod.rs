@@ -81,7 +81,8 @@ pub struct SyncReport {
     pub left_out_total: u64,
     /// The first of those, by name.
     pub left_out: Vec<LeftOut>,
-    /// Settings that this version does not act on.
+    /// Settings that this version does not act on, or that reach less far
+    /// than one may think.
     pub notes: Vec<String>,
     /// How long it took, seconds.
     pub seconds: f64,
@@ -101,7 +102,11 @@ impl Replica {
     ///
     /// Errors: `CatalogueError`.
     pub fn open(home: Home, monitor: &dyn Monitor) -> Result<Replica, CatalogueError> {
-        let catalogue = Arc::new(Catalogue::open(&home.config.store, monitor)?);
+        let catalogue = Arc::new(Catalogue::open(
+            &home.config.store,
+            home.seal.as_ref(),
+            monitor,
+        )?);
         Ok(Replica {
             home,
             catalogue,
@@ -209,7 +214,12 @@ impl Replica {
         started: Instant,
         monitor: &dyn Monitor,
     ) -> Result<SyncReport, SourceError> {
-        let (link, notes) = self.connect(source, monitor).await?;
+        let (link, mut notes) = self.connect(source, monitor).await?;
+        if self.config().seal && self.config().tree.is_some() {
+            let note = "seal = true: the store is sealed, the published tree is in clear";
+            monitor.note(note);
+            notes.push(note.into());
+        }
         let result = pull(&link, &self.catalogue, source.signer(), monitor).await;
         let mut report = SyncReport {
             source: source.id.to_string(),

@@ -78,7 +78,7 @@ impl Told {
     fn new() -> Told {
         let folder = tempfile::tempdir().unwrap();
         Told {
-            catalogue: Catalogue::open(&folder.path().join("store"), &Silent).unwrap(),
+            catalogue: Catalogue::open(&folder.path().join("store"), None, &Silent).unwrap(),
             contents: BTreeMap::new(),
             lacking: BTreeSet::new(),
             _folder: folder,
