@@ -107,6 +107,7 @@ fn page_refs() -> Vec<PageRef> {
     vec![page(300, 0), page(301, 2)]
 }
 
+/// [S9-16] the summary is that of the lists.
 #[test]
 fn leaf_records() {
     let empty = LeafRecord::empty(LeafKey::parse(b"F/L").unwrap());

@@ -467,7 +467,7 @@ fn segment_bytes(store: &Path) -> u64 {
         .sum()
 }
 
-/// [S10-7] a checkpoint is written, and a rebuild that begins at it gives what
+/// [S10-9] a checkpoint is written, and a rebuild that begins at it gives what
 /// one from all segments gives; one that is cut, garbled or of another time is
 /// not believed.
 #[test]
@@ -517,7 +517,7 @@ fn a_rebuild_begins_at_the_checkpoint() {
     );
 }
 
-/// [S9-15] a compaction frees what only forgotten commits need, and nothing
+/// [S9-15] [S10-8] a compaction frees what only forgotten commits need, and nothing
 /// else: every later state is read as before, also after a rebuild.
 #[test]
 fn a_compaction_keeps_every_state_that_is_kept() {
