@@ -28,6 +28,7 @@ pub use compact::CompactReport;
 pub use db::LeafValue;
 pub use leaf::{ContentPlace, FileRecord, LeafRecord, RecordPlace, StatRecord};
 pub use open::{Catalogue, Limits, RebuildReport, View};
+pub use rebuild::StoreState;
 pub use tree::TreeUpdate;
 
 use std::path::PathBuf;

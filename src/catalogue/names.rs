@@ -196,7 +196,7 @@ mod tests {
             Some(hikae_protocol::digest::Digest([1; 32])),
         );
         db.set_nodes(&[node, (b"F/L/a".to_vec(), None)]).unwrap();
-        db.set_meta("head", b"commit").unwrap();
+        db.set_meta("head", b"planted value").unwrap();
         said.push(format!("{:?}", db.all_staged().collect::<Vec<_>>()));
         let mut committed: Vec<_> = db.committed_since(0).map(Result::unwrap).collect();
         committed.sort();
@@ -244,7 +244,7 @@ mod tests {
                 bytes.windows(planted.len()).any(|found| found == planted)
             })
         };
-        for planted in [&b"F/L/zz"[..], &[0xa7; 32], b"commit"] {
+        for planted in [&b"F/L/zz"[..], &[0xa7; 32], b"planted value"] {
             assert!(has(folders[0].path(), planted));
             assert!(!has(folders[1].path(), planted), "{planted:?}");
         }

@@ -266,6 +266,7 @@ impl Catalogue {
             blocks.remove(id);
         }
         drop(blocks);
+        self.segments.sync_names()?;
         let kept = compact.kept.iter().map(|&(id, place)| (id, Some(place)));
         let dropped = compact.dropped.iter().map(|&id| (id, None));
         self.db.set_blocks(kept.chain(dropped))

@@ -26,7 +26,7 @@ use super::{CatalogueError, checkpoint};
 use crate::disk::{DiskError, Record, StoreFiles, read_record, write_record};
 use crate::progress::Monitor;
 use crate::seal::SealOptions;
-use crate::segment::{BlockPlace, LogEnd, SegmentFolder, scan};
+use crate::segment::{BlockPlace, Damage, LogEnd, SegmentFolder, scan};
 
 /// The name of the value in the index that is the last commit, with the counts.
 const META_HEAD: &str = "head";
@@ -190,6 +190,50 @@ fn index_digest(folder: &Path) -> Result<Option<Digest>, CatalogueError> {
     Ok(Some(hasher.into()))
 }
 
+/// What segments and checkpoint of a store say, without an index.
+pub struct StoreState {
+    replay: Replay,
+    /// Where reading the segments began.
+    from: LogEnd,
+    /// Where the log ends.
+    pub end: LogEnd,
+    /// Damaged places of the segments that were read.
+    pub damages: Vec<Damage>,
+}
+
+impl StoreState {
+    /// Reads the checkpoint, if it is to be believed, and the segments behind.
+    ///
+    /// Errors: `CatalogueError`.
+    pub fn read(
+        segments: &SegmentFolder,
+        monitor: &dyn Monitor,
+    ) -> Result<StoreState, CatalogueError> {
+        monitor.stage("rebuild the index", None);
+        let checkpoint = checkpoint::read(segments).unwrap_or_else(|error| {
+            // Everything is in the segments, too.
+            tracing::warn!(%error, "the checkpoint is not used");
+            None
+        });
+        let (mut replay, from) = checkpoint.unwrap_or((Replay::default(), LogEnd::EMPTY));
+        let (end, damages) = scan(segments, from, |scanned| {
+            monitor.advance(1);
+            replay.take(&scanned)
+        })?;
+        Ok(StoreState {
+            replay,
+            from,
+            end,
+            damages,
+        })
+    }
+
+    /// Leaves of the tree.
+    pub fn leaves(&self) -> u64 {
+        self.replay.tree.len() as u64
+    }
+}
+
 fn rebuild(
     index: &Path,
     segments: SegmentFolder,
@@ -201,18 +245,13 @@ fn rebuild(
     if index.exists() {
         fs::remove_dir_all(index).map_err(disk("remove", index))?;
     }
-    monitor.stage("rebuild the index", None);
-    let checkpoint = checkpoint::read(&segments).unwrap_or_else(|error| {
-        // Everything is in the segments, too.
-        tracing::warn!(%error, "the checkpoint is not used");
-        None
-    });
-    let from_checkpoint = checkpoint.is_some();
-    let (mut replay, from) = checkpoint.unwrap_or((Replay::default(), LogEnd::EMPTY));
-    let (end, damages) = scan(&segments, from, |scanned| {
-        monitor.advance(1);
-        replay.take(&scanned)
-    })?;
+    let StoreState {
+        replay,
+        from,
+        end,
+        damages,
+    } = StoreState::read(&segments, monitor)?;
+    let from_checkpoint = from != LogEnd::EMPTY;
     let db = Db::open(index, segments.seal())?;
     let (head, root_matches) = replay.index(&db)?;
     let mut checkpoint = from;

@@ -120,14 +120,19 @@ impl SegmentFolder {
     }
 
     /// Puts the new segment in the place of the old one. After a power cut
-    /// there is the one or the other.
+    /// there is the one or the other, until `sync_names`.
     ///
-    /// Errors: `SegmentError::Disk`; which one there is is not known then.
+    /// Errors: `SegmentError::Disk`; the old one is then still there.
     pub fn adopt(&self, compact: &CompactSegment) -> Result<(), SegmentError> {
-        let number = compact.number;
-        let files = self.files();
-        files.rename(&new_name(number), &segment_name(number))?;
-        Ok(files.sync_folder(SEGMENTS)?)
+        let (new, name) = (new_name(compact.number), segment_name(compact.number));
+        Ok(self.files().rename(&new, &name)?)
+    }
+
+    /// Makes the names of segments durable.
+    ///
+    /// Errors: `SegmentError::Disk`.
+    pub fn sync_names(&self) -> Result<(), SegmentError> {
+        Ok(self.files().sync_folder(SEGMENTS)?)
     }
 
     /// Numbers of all segments but the newest, which is written to.
