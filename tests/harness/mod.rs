@@ -118,6 +118,21 @@ impl Site {
             true => tempfile::tempdir().unwrap(),
             false => large_folder(),
         };
+        Site::generated_in(folder, facilities, patients, records)
+    }
+
+    /// The same in memory, where there is such a folder: for what starts many
+    /// processes and needs no disk.
+    pub fn generated_in_memory(facilities: u64, patients: u64, records: u64) -> Site {
+        Site::generated_in(memory_folder(), facilities, patients, records)
+    }
+
+    fn generated_in(
+        folder: tempfile::TempDir,
+        facilities: u64,
+        patients: u64,
+        records: u64,
+    ) -> Site {
         let site = Site::empty_in(folder);
         let [facilities, patients, records] =
             [facilities, patients, records].map(|count| count.to_string());
@@ -623,6 +638,41 @@ fn large_folder() -> tempfile::TempDir {
     match room && free.unwrap_or(0) * 1024 > LARGE_BYTES {
         true => tempfile::tempdir_in(memory).unwrap(),
         false => tempfile::tempdir().unwrap(),
+    }
+}
+
+/// A temporary folder in memory, or else on the disk.
+pub fn memory_folder() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| tempfile::tempdir().unwrap())
+}
+
+/// Epoch and sequence number; zeros are none.
+pub type Cursor = (u64, u64);
+
+/// The cursor that a report has.
+pub fn cursor(value: &Value) -> Cursor {
+    let number = |name: &str| value[name].as_u64().unwrap_or(0);
+    (number("epoch"), number("sequence"))
+}
+
+/// [R2] every file that a tree shows has the whole content that one of the
+/// storages has at its place; names for work are in the hidden folder.
+#[track_caller]
+pub fn assert_whole_files(tree: &Path, storages: &[&BTreeMap<Vec<u8>, Seen>]) {
+    if !tree.exists() {
+        return;
+    }
+    for (path, seen) in look(tree) {
+        let has = |storage: &&BTreeMap<Vec<u8>, Seen>| {
+            let file = storage.get(&path);
+            file.is_some_and(|file| file.content == seen.content)
+        };
+        let name = String::from_utf8_lossy(&path);
+        assert!(
+            storages.iter().any(has),
+            "{name} is neither the old nor the new file ({} bytes)",
+            seen.content.len()
+        );
     }
 }
 
