@@ -278,7 +278,7 @@ impl Scene {
     fn assert_held(&self, begun: SystemTime, what: &str) {
         let mut acknowledged = self.held;
         if self.command == "sync" {
-            assert_whole_files(&self.site.tree(), &[&self.old, &self.new]);
+            assert_whole_files(&look(&self.site.tree()), &[&self.old, &self.new]);
             acknowledged = self.told_since(begun).unwrap_or(acknowledged);
         }
         let (held, shown) = self.holds();
