@@ -21,7 +21,7 @@ const VERIFY_EVERY: u64 = 10;
 /// The backup begins with nothing this often, so that first copies are hit.
 const ANEW_EVERY: u64 = 12;
 /// So often there is a new center: its storage grows by the day.
-const NEW_SITE_EVERY: u64 = 40;
+const NEW_SITE_EVERY: u64 = 30;
 /// A link is dead after 10 s without a sign; then a sync must end.
 const DEAD_LINK: Duration = Duration::from_secs(20);
 
@@ -92,7 +92,7 @@ struct Run {
 
 impl Run {
     fn new(chance: Chance, works: Vec<Work>, counts: Counts) -> Run {
-        let mut site = Site::generated_in_memory(2, 150, 1_500);
+        let mut site = Site::generated_in_memory(2, 60, 600);
         site.port = lasting_port();
         site.configure(true);
         Run {

@@ -40,7 +40,7 @@ const AGAIN_MAX: u64 = 2;
 /// The backup verifies itself this often; the tree is compared every time.
 const VERIFY_EVERY: u64 = 5;
 /// So often there is a new center: its storage grows by the day.
-const NEW_SITE_EVERY: u64 = 40;
+const NEW_SITE_EVERY: u64 = 30;
 
 /// Says why nothing is shown on this machine.
 fn is_impossible(test: &str) -> bool {
@@ -207,7 +207,7 @@ struct Run {
 
 impl Run {
     fn new(chance: Chance, works: Vec<Work>, counts: Counts) -> Run {
-        let mut site = Site::generated_in_memory(2, 120, 1_500);
+        let mut site = Site::generated_in_memory(2, 60, 600);
         site.port = lasting_port();
         let folder = site.path("disks");
         fs::create_dir(&folder).unwrap();

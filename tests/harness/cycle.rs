@@ -417,16 +417,23 @@ impl Pair {
         let begun = Instant::now();
         let center = self.serve();
         // The first refresh runs; a status does not wait for it, a scan does.
+        self.clock.add("recover: start", begun);
         let scan = self.site.center(&["scan"]).ok();
         self.start = begun.elapsed();
+        self.clock.add("recover: start and scan", begun);
         let sync_begun = Instant::now();
         let sync = self.site.backup(&["sync"]).ok();
         let whole = sync_begun.elapsed();
+        self.clock.add("recover: sync", sync_begun);
         assert_eq!(sync["roots_equal"], true, "{sync}");
         assert_eq!(sync["root"], scan["root"], "{sync}");
+        let end_begun = Instant::now();
         self.opened("center");
         at_center(self);
+        self.clock.add("recover: center's status", end_begun);
+        let end_begun = Instant::now();
         center.end();
+        self.clock.add("recover: center's end", end_begun);
         let status = self.site.status("backup");
         assert_eq!(status["is_published"], true, "{status}");
         let count = |value: &Value| value.as_u64().unwrap_or(0);
