@@ -3,269 +3,161 @@
 //!
 //! `HIKAE_KILL_CYCLES` (default 20) says how many kills must have hit a
 //! process at work, `HIKAE_KILL_SEED` which; the counts are printed.
-//! `HIKAE_KEEP` leaves the folder of a failed run.
+//! `HIKAE_KEEP` leaves the folder of a failed run. All of it is in memory,
+//! where there is room: a kill forgets nothing, so no disk is needed.
 
 #![allow(clippy::unwrap_used, reason = "a test that can not go on fails")]
 
 mod harness;
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::time::{Duration, Instant};
 
-use harness::{Process, Site, lasting_port};
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
-use serde_json::Value;
+use harness::{Act, Chance, Change, Pair, Part, Process, Side, Site, Work, lasting_port, number};
 
-/// Folders are compared as a whole this often.
-const COMPARE_EVERY: u64 = 5;
+/// `rsync` and both nodes' own verification look at everything this often;
+/// the tree is compared every time.
+const VERIFY_EVERY: u64 = 10;
 /// The backup begins with nothing this often, so that first copies are hit.
 const ANEW_EVERY: u64 = 12;
+/// So often there is a new center: its storage grows by the day.
+const NEW_SITE_EVERY: u64 = 30;
 /// A link is dead after 10 s without a sign; then a sync must end.
 const DEAD_LINK: Duration = Duration::from_secs(20);
 
-/// Who is killed, and while doing what.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Victim {
-    /// The backup while it connects, pulls and publishes.
-    Backup,
-    /// The backup while it connects and pulls.
-    BackupPulling,
-    /// The backup while it publishes.
-    BackupPublishing,
-    /// The center while it answers a sync; the backup soon after.
-    Center,
-    /// The center while it answers a sync; the backup lives on and notices.
-    CenterAlone,
-    /// Both at once.
-    Both,
-    /// The center while it starts and refreshes.
-    CenterStarting,
-    /// The center while it walks.
-    CenterWalking,
+const CENTER: &[Side] = &[Side::Center];
+const BACKUP: &[Side] = &[Side::Backup];
+const BOTH: &[Side] = &[Side::Center, Side::Backup];
+
+const fn work(chances: u64, name: &'static str, sides: &'static [Side], act: Act) -> Work {
+    Work {
+        chances,
+        name,
+        sides,
+        act,
+    }
 }
 
-/// One of these is drawn.
-const VICTIMS: [Victim; 16] = [
-    Victim::Backup,
-    Victim::Backup,
-    Victim::BackupPulling,
-    Victim::BackupPulling,
-    Victim::BackupPublishing,
-    Victim::BackupPublishing,
-    Victim::Center,
-    Victim::Center,
-    Victim::Center,
-    Victim::Center,
-    Victim::CenterAlone,
-    Victim::Both,
-    Victim::Both,
-    Victim::CenterStarting,
-    Victim::CenterStarting,
-    Victim::CenterWalking,
+/// Who is killed, and while doing what. When a center is killed in a sync, the
+/// backup is too, soon after; but for the rare one that lives on and notices,
+/// which takes until the link is dead.
+const WORKS: [Work; 12] = [
+    work(8, "Backup", BACKUP, Act::Sync(Part::Whole)),
+    work(8, "BackupPulling", BACKUP, Act::Sync(Part::Pulling)),
+    work(8, "BackupPublishing", BACKUP, Act::Sync(Part::Publishing)),
+    work(16, "Center", CENTER, Act::Sync(Part::Whole)),
+    work(1, "CenterAlone", CENTER, Act::SyncNoticed),
+    work(8, "Both", BOTH, Act::Sync(Part::Whole)),
+    work(8, "CenterStarting", CENTER, Act::Alone(&["serve"])),
+    work(4, "CenterWalking", CENTER, Act::Alone(&["scan", "--walk"])),
+    work(3, "CenterRebuilding", CENTER, Act::Rebuild(&["status"])),
+    work(3, "BackupRebuilding", BACKUP, Act::Rebuild(&["status"])),
+    work(4, "CenterPruning", CENTER, Act::Alone(&["prune"])),
+    work(4, "BackupPruning", BACKUP, Act::Alone(&["prune"])),
 ];
 
-impl Victim {
-    fn is_backup(self) -> bool {
-        matches!(
-            self,
-            Victim::Backup | Victim::BackupPulling | Victim::BackupPublishing
-        )
-    }
-
-    fn is_in_sync(self) -> bool {
-        !matches!(self, Victim::CenterStarting | Victim::CenterWalking)
-    }
-}
-
-fn number(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |text| text.parse().unwrap())
-}
-
-/// Changes of a day; none: nothing changed since the last sync.
-const DAYS: [u64; 5] = [0, 5, 40, 150, 300];
-/// Stands for all records, of a backup that begins anew.
-const ANEW: u64 = u64::MAX;
-
-/// What a whole sync took, its process's start and end included, and the part
-/// of it at the end that publishes.
-#[derive(Debug, Default, Clone, Copy)]
-struct SyncTime {
-    whole: Duration,
-    publish: Duration,
-}
-
-/// What whole works took when nobody was killed: a moment to kill at is drawn
-/// from these times.
-#[derive(Debug, Default)]
-struct Times {
-    /// By changes to be synced.
-    syncs: BTreeMap<u64, SyncTime>,
-    /// Until a center has started, rebuilt its index and refreshed.
-    start: Duration,
-    /// A walk by itself.
-    walk: Duration,
-}
-
-impl Times {
-    /// From when to when to kill, after the begin.
-    fn window(&self, victim: Victim, changes: u64) -> (Duration, Duration) {
-        let SyncTime { whole, publish } = self.syncs[&changes];
-        let pulled = whole.saturating_sub(publish);
-        match victim {
-            Victim::BackupPulling => (Duration::ZERO, pulled),
-            Victim::BackupPublishing => (pulled, whole),
-            Victim::CenterStarting => (Duration::ZERO, self.start),
-            Victim::CenterWalking => (Duration::ZERO, self.walk),
-            _ => (Duration::ZERO, whole),
-        }
-    }
-}
+const CHANGES: [Change; 5] = [
+    Change::Nothing,
+    Change::Day(5),
+    Change::Day(40),
+    Change::Day(150),
+    Change::Day(300),
+];
 
 const AT_WORK: &str = "at work";
 
-struct Run {
-    site: Site,
-    random: ChaCha8Rng,
-    times: Times,
-    /// By victim: kills while it was at work, and when it had ended already.
-    kills: BTreeMap<(Victim, &'static str), u64>,
+/// What is counted, over all sites.
+#[derive(Default)]
+struct Counts {
+    /// By work: kills while it was at work, and when it had ended already.
+    kills: BTreeMap<(&'static str, &'static str), u64>,
+    /// Kills that hit a process at work, and those of them in a sync.
+    hits: u64,
+    hits_in_sync: u64,
     /// Second kills, while what was killed started again.
-    kills_again: u64,
+    again: u64,
+    verified: u64,
     days: u64,
+    rebuilt: u64,
     syncs_resumed: u64,
     leaves_resumed: u64,
     leaves_recovered: u64,
-    centers_rebuilt: u64,
-    comparisons: u64,
+}
+
+struct Run {
+    pair: Pair,
+    works: Vec<Work>,
+    counts: Counts,
 }
 
 impl Run {
-    fn new(seed: u64) -> Run {
-        let mut site = Site::generated(2, 250, 3_000);
+    fn new(chance: Chance, works: Vec<Work>, counts: Counts) -> Run {
+        let mut site = Site::generated_in_memory(2, 60, 600);
         site.port = lasting_port();
         site.configure(true);
         Run {
-            site,
-            random: ChaCha8Rng::seed_from_u64(seed),
-            times: Times::default(),
-            kills: BTreeMap::new(),
-            kills_again: 0,
-            days: 0,
-            syncs_resumed: 0,
-            leaves_resumed: 0,
-            leaves_recovered: 0,
-            centers_rebuilt: 0,
-            comparisons: 0,
+            pair: Pair::new(site, chance),
+            works,
+            counts,
         }
     }
 
-    fn one_of(&mut self, chances: u64) -> bool {
-        self.random.random_range(0..chances) == 0
-    }
-
-    fn draw<T: Copy>(&mut self, items: &[T]) -> T {
-        items[self.random.random_range(0..items.len())]
-    }
-
-    fn moment(&mut self, (from, to): (Duration, Duration)) -> Duration {
-        let span = (to - from).as_micros().max(1) as u64;
-        from + Duration::from_micros(self.random.random_range(0..span))
-    }
-
-    fn serve(&self) -> Process {
-        let mut center = self.site.spawn_logged("center", &["serve"]);
-        center.wait_for_port(self.site.port);
-        center
-    }
-
-    /// A day of changes, or none; says how many.
-    fn day(&mut self, changes: u64) -> u64 {
-        if changes > 0 {
-            self.site.day(changes);
-            self.days += 1;
-        }
-        changes
-    }
-
-    /// The backup loses its store and its tree.
-    fn begin_anew(&self) -> u64 {
-        for folder in ["backup/store", "tree"] {
-            let path = self.site.path(folder);
-            if path.exists() {
-                fs::remove_dir_all(path).unwrap();
-            }
-        }
-        ANEW
-    }
-
-    /// Kills that hit a process at work.
-    fn hits(&self) -> u64 {
-        let kills = self.kills.iter();
-        let hits = kills.filter(|((_, moment), _)| *moment == AT_WORK);
-        hits.map(|(_, count)| count).sum()
-    }
-
-    fn count(&mut self, victim: Victim, at_work: bool) {
+    fn count(&mut self, work: &Work, at_work: bool) {
         let moment = match at_work {
             true => AT_WORK,
             false => "too late",
         };
-        *self.kills.entry((victim, moment)).or_default() += 1;
+        *self.counts.kills.entry((work.name, moment)).or_default() += 1;
+        self.counts.hits += u64::from(at_work);
+        self.counts.hits_in_sync += u64::from(at_work && work.alone().is_none());
     }
 
     /// One kill, and sometimes another one while what was killed recovers.
-    fn kill(&mut self, victim: Victim, changes: u64) {
-        let window = self.times.window(victim, changes);
-        let moment = self.moment(window);
-        let at_work = match victim.is_in_sync() {
-            true => self.kill_in_sync(victim, moment),
-            false => {
-                let work: &[&str] = match victim {
-                    Victim::CenterWalking => &["scan", "--walk"],
-                    _ => &["serve"],
-                };
-                let mut center = self.site.spawn_logged("center", work);
-                kill_after(&mut center, moment)
-            }
+    fn kill(&mut self, work: &Work, change: Change) {
+        let moment = self.pair.moment(work, change);
+        let at_work = match work.alone() {
+            None => self.kill_in_sync(work, moment),
+            Some(_) => kill_after(&mut self.pair.start_alone(work), moment),
         };
-        self.count(victim, at_work);
-        if self.one_of(3) {
-            self.kill_again(victim, changes);
+        self.count(work, at_work);
+        if !at_work {
+            self.pair.too_late(work, change);
+        }
+        if self.pair.chance.one_of(3) {
+            self.kill_again(work, change);
         }
     }
 
     /// What was killed starts again, and is killed again.
-    fn kill_again(&mut self, victim: Victim, changes: u64) {
-        let (home, work, longest) = match victim.is_backup() {
-            true => ("backup", "sync", self.times.syncs[&changes].whole),
-            false => ("center", "serve", self.times.start),
+    fn kill_again(&mut self, work: &Work, change: Change) {
+        let (side, command) = match work.sides {
+            BACKUP => (Side::Backup, "sync"),
+            _ => (Side::Center, "serve"),
         };
-        let moment = self.moment((Duration::ZERO, longest));
-        let center = victim.is_backup().then(|| self.serve());
-        let mut again = self.site.spawn_logged(home, &[work]);
-        self.kills_again += u64::from(kill_after(&mut again, moment));
+        let moment = self.pair.moment_again(side, change);
+        let center = (side == Side::Backup).then(|| self.pair.serve());
+        let mut again = self.pair.site.spawn_logged(side.home(), &[command]);
+        self.counts.again += u64::from(kill_after(&mut again, moment));
         if let Some(center) = center {
             center.end();
         }
     }
 
     /// Whether the sync was at work when somebody was killed.
-    fn kill_in_sync(&self, victim: Victim, moment: Duration) -> bool {
-        let mut center = self.serve();
-        let mut sync = self.site.spawn_logged("backup", &["sync"]);
+    fn kill_in_sync(&self, work: &Work, moment: Duration) -> bool {
+        let mut center = self.pair.serve();
+        let mut sync = self.pair.site.spawn_logged("backup", &["sync"]);
         std::thread::sleep(moment);
         let at_work = sync.is_running();
-        match victim {
-            _ if victim.is_backup() => {
-                sync.kill();
-                center.end();
-            }
-            Victim::CenterAlone => {
+        match (work.act, work.sides) {
+            (Act::SyncNoticed, _) => {
                 center.kill();
                 let ended = ended_by_itself(&mut sync);
-                assert!(ended, "the sync hangs:\n{}", self.site.log("backup"));
+                assert!(ended, "the sync hangs:\n{}", self.pair.site.log("backup"));
+            }
+            (_, BACKUP) => {
+                sync.kill();
+                center.end();
             }
             _ => {
                 center.kill();
@@ -275,96 +167,72 @@ impl Run {
         at_work
     }
 
-    /// Both start again and sync once: all is equal.
-    fn recover(&mut self) -> SyncTime {
+    /// By the outer looks and by both nodes' own verification.
+    fn verify(&mut self) {
         let begun = Instant::now();
-        let center = self.serve();
-        // The first refresh runs; a status does not wait for it, a scan does.
-        let scan = self.site.center(&["scan"]).ok();
-        self.times.start = begun.elapsed();
-        let begun = Instant::now();
-        let sync = self.site.backup(&["sync"]).ok();
-        let whole = begun.elapsed();
-        assert_eq!(sync["roots_equal"], true, "{sync}");
-        assert_eq!(sync["root"], scan["root"], "{sync}");
-        let status = self.site.status("backup");
-        assert_eq!(status["is_published"], true, "{status}");
-        assert!(!self.site.tree().join(".hikae").exists());
-        let resumed = count_of(&sync["pull"]["leaves_resumed"]);
-        self.syncs_resumed += u64::from(resumed > 0);
-        self.leaves_resumed += resumed;
-        self.leaves_recovered += count_of(&sync["publish"]["leaves_recovered"]);
-        let rebuilt = &self.site.status("center")["rebuilt"];
-        self.centers_rebuilt += u64::from(!rebuilt.is_null());
-        if !rebuilt.is_null() {
-            assert_eq!(rebuilt["root_matches"], true, "{rebuilt}");
-            assert_eq!(rebuilt["damages"].as_array().map(Vec::len), Some(0));
-        }
-        center.end();
-        let publish = sync["publish"]["seconds"].as_f64().unwrap_or(0.0);
-        let publish = Duration::from_secs_f64(publish).min(whole);
-        SyncTime { whole, publish }
-    }
-
-    /// Everything, by the outer looks and by both nodes' own verification.
-    fn compare(&mut self) {
-        self.site.assert_equal();
-        self.site.assert_rsync_idle();
-        self.site.backup(&["verify"]).ok();
-        let center = self.site.center(&["verify"]).ok();
+        self.pair.site.assert_rsync_idle();
+        self.pair.site.backup(&["verify"]).ok();
+        let center = self.pair.site.center(&["verify"]).ok();
         assert_eq!(center["leaves_changed"], 0, "{center}");
-        self.comparisons += 1;
+        self.counts.verified += 1;
+        self.pair.clock.add("verify", begun);
     }
 
     /// The center's first walk is killed; then everything is done once, and
     /// timed.
     fn first_steps(&mut self) {
-        let mut scan = self.site.spawn_logged("center", &["scan"]);
-        let at_work = kill_after(&mut scan, Duration::from_millis(30));
-        self.count(Victim::CenterWalking, at_work);
-        let first = self.recover();
-        self.times.syncs.insert(ANEW, first);
-        for changes in DAYS {
-            self.day(changes);
-            let took = self.recover();
-            self.times.syncs.insert(changes, took);
+        let mut scan = self.pair.site.spawn_logged("center", &["scan"]);
+        kill_after(&mut scan, Duration::from_millis(30));
+        for change in [Change::Anew].iter().chain(&CHANGES) {
+            self.pair.change(*change);
+            let (took, _) = self.pair.recover(|_| ());
+            self.pair.time_sync(*change, took);
         }
-        let begun = Instant::now();
-        self.site.center(&["scan", "--walk"]).ok();
-        self.times.walk = begun.elapsed();
+        let works = self.works.clone();
+        self.pair.time_works(&works);
     }
 
     fn cycle(&mut self, at: u64) {
-        let changes = match at.is_multiple_of(ANEW_EVERY) {
-            true => self.begin_anew(),
-            false => {
-                let changes = self.draw(&DAYS);
-                self.day(changes)
-            }
+        let change = match at.is_multiple_of(ANEW_EVERY) {
+            true => Change::Anew,
+            false => self.pair.chance.draw(&CHANGES),
         };
-        let victim = self.draw(&VICTIMS);
-        let (syncs, again) = (self.syncs_hit(), self.kills_again);
-        self.kill(victim, changes);
-        let took = self.recover();
-        if self.syncs_hit() == syncs && self.kills_again == again && !victim.is_in_sync() {
+        self.pair.change(change);
+        let work = self.pair.chance.work(&self.works);
+        let (syncs, again) = (self.counts.hits_in_sync, self.counts.again);
+        let begun = Instant::now();
+        self.kill(&work, change);
+        self.pair.clock.add("work and kill", begun);
+        self.pair.assert_whole_files();
+        let (took, _) = self.pair.recover(|_| ());
+        if (syncs, again) == (self.counts.hits_in_sync, self.counts.again) && work.alone().is_some()
+        {
             // Nobody had begun this sync before.
-            self.times.syncs.insert(changes, took);
+            self.pair.time_sync(change, took);
         }
-        if at.is_multiple_of(COMPARE_EVERY) {
-            self.compare();
+        if at.is_multiple_of(VERIFY_EVERY) {
+            self.verify();
         }
     }
 
-    /// Kills during a sync.
-    fn syncs_hit(&self) -> u64 {
-        let kills = self.kills.iter();
-        let hits = kills.filter(|((victim, moment), _)| victim.is_in_sync() && *moment == AT_WORK);
-        hits.map(|(_, count)| count).sum()
+    /// The site goes, its counts stay.
+    fn end(mut self) -> Counts {
+        self.verify();
+        let Pair {
+            days,
+            rebuilt,
+            syncs_resumed,
+            leaves_resumed,
+            leaves_recovered,
+            ..
+        } = self.pair;
+        self.counts.days += days;
+        self.counts.rebuilt += rebuilt;
+        self.counts.syncs_resumed += syncs_resumed;
+        self.counts.leaves_resumed += leaves_resumed;
+        self.counts.leaves_recovered += leaves_recovered;
+        self.counts
     }
-}
-
-fn count_of(value: &Value) -> u64 {
-    value.as_u64().unwrap_or(0)
 }
 
 /// Kills after a while; says whether the process was still at work.
@@ -381,7 +249,7 @@ fn ended_by_itself(process: &mut Process) -> bool {
         if !process.is_running() {
             return true;
         }
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::sleep(Duration::from_millis(5));
     }
     false
 }
@@ -393,49 +261,56 @@ fn killed_at_any_moment_it_ends_equal() {
     let kills = number("HIKAE_KILL_CYCLES", 20);
     let seed = number("HIKAE_KILL_SEED", 20_110_311);
     println!("{kills} kills, HIKAE_KILL_SEED={seed}");
-    let mut run = Run::new(seed);
+    let works = Work::known(&WORKS);
     let begun = Instant::now();
-    run.first_steps();
-    let mut cycles = 0;
-    while run.hits() < kills {
-        cycles += 1;
-        assert!(
-            cycles < 20 + 2 * kills,
-            "too few kills came in time: {:?}",
-            run.kills
-        );
+    let mut counts = Counts::default();
+    let (mut cycles, mut sites) = (0, 0);
+    while counts.hits < kills {
         let before = Instant::now();
-        run.cycle(cycles);
-        eprintln!(
-            "cycle {cycles}: {} kills, {:.1?}",
-            run.hits(),
-            before.elapsed()
-        );
+        let mut run = Run::new(Chance::new(seed + sites), works.clone(), counts);
+        run.first_steps();
+        eprintln!("site {sites}: first steps {:.1?}", before.elapsed());
+        sites += 1;
+        let before = Instant::now();
+        let first = cycles;
+        while run.counts.hits < kills && cycles < sites * NEW_SITE_EVERY {
+            cycles += 1;
+            assert!(
+                cycles < 20 + 2 * kills,
+                "too few kills came in time: {:?}",
+                run.counts.kills
+            );
+            run.cycle(cycles);
+        }
+        eprintln!("cycle {cycles}: {} kills", run.counts.hits);
+        run.pair.clock.report(cycles - first, before.elapsed());
+        counts = run.end();
     }
-    run.compare();
-    report(&run, cycles, begun.elapsed());
-    assert!(run.syncs_hit() * 2 > run.hits(), "{:?}", run.kills);
+    report(&counts, cycles, begun.elapsed());
+    assert!(counts.hits_in_sync * 2 > counts.hits, "{:?}", counts.kills);
 }
 
-fn report(run: &Run, cycles: u64, took: Duration) {
+fn report(counts: &Counts, cycles: u64, took: Duration) {
     println!(
-        "{} kills of a process at work, {} of them during a sync, in {cycles} cycles, {took:.0?}:",
-        run.hits(),
-        run.syncs_hit(),
+        "{} kills of a process at work, {} of them during a sync, in {cycles} cycles, \
+         {took:.0?}, {:.2} kills per second:",
+        counts.hits,
+        counts.hits_in_sync,
+        counts.hits as f64 / took.as_secs_f64(),
     );
-    for ((victim, moment), count) in &run.kills {
-        println!("  {victim:?}, {moment}: {count}");
+    for ((work, moment), count) in &counts.kills {
+        println!("  {work}, {moment}: {count}");
     }
-    println!("  once more while it started again: {}", run.kills_again);
+    println!("  once more while it started again: {}", counts.again);
     println!(
         "{} days of changes; {} syncs went on with {} leaves of a broken one; \
-         {} leaves of the tree were recovered; the center rebuilt its index {} times; \
-         {} whole comparisons",
-        run.days,
-        run.syncs_resumed,
-        run.leaves_resumed,
-        run.leaves_recovered,
-        run.centers_rebuilt,
-        run.comparisons,
+         {} leaves of the tree were recovered; {} times an index was rebuilt; \
+         {} times everything was verified",
+        counts.days,
+        counts.syncs_resumed,
+        counts.leaves_resumed,
+        counts.leaves_recovered,
+        counts.rebuilt,
+        counts.verified,
     );
 }

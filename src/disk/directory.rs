@@ -92,8 +92,11 @@ impl Directory {
     }
 
     fn open_beneath(&self, path: &[u8], flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
+        let resolve = BENEATH;
+        #[cfg(test)]
+        let (flags, resolve) = super::sabotage::of(&self.root, flags, resolve);
         loop {
-            match rustix::fs::openat2(&*self.descriptor, path, flags, mode, BENEATH) {
+            match rustix::fs::openat2(&*self.descriptor, path, flags, mode, resolve) {
                 // A rename elsewhere raced with the resolution.
                 Err(Errno::AGAIN | Errno::INTR) => {}
                 done => return done,

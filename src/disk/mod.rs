@@ -10,6 +10,8 @@ mod directory;
 #[cfg(test)]
 pub(crate) mod golden;
 mod record;
+#[cfg(test)]
+pub(crate) mod sabotage;
 mod stat;
 mod store;
 

@@ -6,6 +6,8 @@
 //! two. Everything happens below an open descriptor of the tree's root;
 //! temporary names live in one hidden folder of it and nowhere else.
 
+#[cfg(test)]
+mod laboratory;
 mod leaf;
 mod mark;
 mod staging;
