@@ -4,6 +4,7 @@
 //! Nothing here is ever waited for to be durable. Of a sealed store paths and
 //! values are sealed here too; nobody else knows it.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -350,8 +351,16 @@ impl Db {
     ///
     /// Errors: `CatalogueError`.
     pub(super) fn flush(&self) -> Result<(), CatalogueError> {
-        let flushed = self.db.flush();
-        flushed.map(drop).map_err(|error| self.meta.wrong(error))
+        // sled panics where the disk fails to sync. What it holds can be made
+        // anew.
+        let flushed = catch_unwind(AssertUnwindSafe(|| self.db.flush()));
+        match flushed {
+            Ok(flushed) => flushed.map(drop).map_err(|error| self.meta.wrong(error)),
+            Err(_) => Err(CatalogueError::Index {
+                folder: self.meta.folder.to_path_buf(),
+                what: "the disk did not take it".into(),
+            }),
+        }
     }
 
     /// A value by name.

@@ -72,7 +72,7 @@ impl Subject {
         let tree = folder.path().join("tree");
         sabotage::follow_links_below(&tree, follow);
         Subject {
-            catalogue: Catalogue::open(&folder.path().join("store"), &Silent).unwrap(),
+            catalogue: Catalogue::open(&folder.path().join("store"), None, &Silent).unwrap(),
             folder,
             sequence: 0,
             wanted: Files::new(),

@@ -20,13 +20,11 @@ pub struct PruneReport {
     /// What was freed.
     #[serde(flatten)]
     pub compact: CompactReport,
-    /// Why less was forgotten than could have been.
-    pub notes: Vec<String>,
 }
 
 /// What has to be kept.
 pub(super) struct Keep {
-    /// States that were current at any time since then.
+    /// States that were current in so long a time before the last commit.
     pub time: Duration,
     /// The commit that the published tree shows, if any.
     pub published: Option<u64>,
@@ -40,34 +38,28 @@ pub(super) fn prune(
     keep: &Keep,
     monitor: &dyn Monitor,
 ) -> Result<PruneReport, CatalogueError> {
-    let commits = catalogue.commits()?;
-    let mut report = PruneReport::default();
-    let (oldest, note) = oldest_kept(&commits, keep, now_ms());
-    report.notes.extend(note);
-    report.oldest_commit = oldest;
-    report.compact = catalogue.compact(oldest, monitor)?;
-    Ok(report)
+    let oldest_commit = oldest_kept(&catalogue.commits()?, keep, now_ms());
+    Ok(PruneReport {
+        oldest_commit,
+        compact: catalogue.compact(oldest_commit, monitor)?,
+    })
 }
 
-/// The commit of which the state is kept, and all behind it.
-fn oldest_kept(commits: &[(u64, i64)], keep: &Keep, now_ms: i64) -> (u64, Option<String>) {
+/// The commit of which the state is kept, and all behind it. Time is counted
+/// back from the last commit: a copy that nobody brought up to date for long
+/// forgets nothing, nor does one whose clock ran ahead meanwhile.
+fn oldest_kept(commits: &[(u64, i64)], keep: &Keep, now_ms: i64) -> u64 {
     let (Some(first), Some(last)) = (commits.first(), commits.last()) else {
-        return (0, None);
+        return 0;
     };
     let time = i64::try_from(keep.time.as_millis()).unwrap_or(i64::MAX);
-    let since = now_ms.saturating_sub(time);
-    if time > 0 && last.1 < since {
-        // So would a clock look that jumped ahead.
-        let note = "the last commit is older than what is to be kept; is the clock right? \
-                    nothing was forgotten";
-        return (first.0, Some(note.into()));
-    }
+    let since = last.1.min(now_ms).saturating_sub(time);
     // Of commits whose times are out of order the greatest time counts.
     let before = commits
         .iter()
         .take_while(|(_, accepted)| *accepted <= since);
     let oldest = before.last().unwrap_or(first).0;
-    (oldest.min(keep.published.unwrap_or(oldest)), None)
+    oldest.min(keep.published.unwrap_or(oldest))
 }
 
 #[cfg(test)]
@@ -76,33 +68,29 @@ mod tests {
 
     const DAY: i64 = 24 * 3600 * 1000;
 
-    fn oldest(commits: &[(u64, i64)], published: Option<u64>, now: i64) -> (u64, bool) {
-        let keep = Keep {
-            time: Duration::from_millis(10 * DAY as u64),
-            published,
-        };
-        let (oldest, note) = oldest_kept(commits, &keep, now);
-        (oldest, note.is_some())
+    fn oldest(commits: &[(u64, i64)], published: Option<u64>, now: i64) -> u64 {
+        let time = Duration::from_millis(10 * DAY as u64);
+        oldest_kept(commits, &Keep { time, published }, now)
     }
 
-    /// What was current ten days ago stays, whatever was accepted since.
+    /// What was current ten days before the last commit stays, and all since.
     #[test]
     fn the_state_at_the_begin_of_the_retention_is_kept() {
         let commits: Vec<(u64, i64)> = (1..=30).map(|day| (day as u64, day * DAY)).collect();
-        assert_eq!(oldest(&commits, None, 30 * DAY), (20, false));
-        assert_eq!(oldest(&commits, None, 30 * DAY + DAY / 2), (20, false));
-        assert_eq!(oldest(&commits, Some(7), 30 * DAY), (7, false));
-        assert_eq!(oldest(&commits, None, 5 * DAY), (1, false));
-        assert_eq!(oldest(&[], None, 5 * DAY), (0, false));
+        assert_eq!(oldest(&commits, None, 30 * DAY), 20);
+        assert_eq!(oldest(&commits, None, 30 * DAY + DAY / 2), 20);
+        assert_eq!(oldest(&commits, Some(7), 30 * DAY), 7);
+        assert_eq!(oldest(&commits[..5], None, 30 * DAY), 1);
+        assert_eq!(oldest(&[], None, 5 * DAY), 0);
     }
 
     /// A clock that is ahead or behind makes nothing be forgotten early.
     #[test]
     fn a_clock_that_jumped_forgets_nothing() {
         let mut commits: Vec<(u64, i64)> = (1..=30).map(|day| (day as u64, day * DAY)).collect();
-        assert_eq!(oldest(&commits, None, 20_000 * DAY), (1, true));
-        assert_eq!(oldest(&commits, None, -20_000 * DAY), (1, false));
+        assert_eq!(oldest(&commits, None, 20_000 * DAY), 20);
+        assert_eq!(oldest(&commits, None, -20_000 * DAY), 1);
         commits[4].1 = 20_000 * DAY;
-        assert_eq!(oldest(&commits, None, 30 * DAY), (4, false));
+        assert_eq!(oldest(&commits, None, 30 * DAY), 4);
     }
 }

@@ -65,9 +65,6 @@ pub(super) fn prune(report: &PruneReport) -> String {
         bytes(compact.bytes_freed),
         bytes(compact.bytes_before),
     );
-    for note in &report.notes {
-        let _ = writeln!(out, "{note}");
-    }
     let damaged = &compact.segments_damaged;
     lines(
         &mut out,

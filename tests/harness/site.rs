@@ -98,7 +98,7 @@ impl Site {
         );
         let backup = format!(
             "role = \"backup\"\ntree = \"{}\"\n[source]\nid = \"{}\"\n[[source.link]]\nname = \"loopback\"\n\
-             remote = \"127.0.0.1:{port}\"\n",
+             remote = \"127.0.0.1:{port}\"\n[retention]\nkeep = \"1s\"\n",
             self.text("tree"),
             self.center_id
         );
