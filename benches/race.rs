@@ -9,14 +9,18 @@
 //! the source's files are read cold for the first copy (page cache dropped);
 //! else warm, and the table says so.
 
+mod site;
+
 use std::fs;
-use std::net::{TcpListener, TcpStream, UdpSocket};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::net::{TcpListener, TcpStream};
+use std::ops::Deref;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
+use site::{Killed, Site, drop_caches, number, order, spread};
 
 /// Directories of a day that are copied one by one by rsync, to extrapolate.
 const DIRECTORIES_SAMPLED: usize = 40;
@@ -25,17 +29,16 @@ fn main() -> Result<()> {
     if Command::new("rsync").arg("--version").output().is_err() {
         bail!("rsync is not installed (Debian: apt-get install rsync)");
     }
-    let number = |name: &str, default: u64| match std::env::var(name) {
-        Ok(text) => text.parse().with_context(|| format!("{name}={text}")),
-        Err(_) => Ok(default),
-    };
     let (records, runs) = (
         number("HIKAE_RACE_RECORDS", 200_000)?,
         number("HIKAE_RACE_RUNS", 5)?,
     );
     let changes = number("HIKAE_RACE_CHANGES", 10_000)?;
     let folder = tempfile::Builder::new().prefix("hikae-race-").tempdir()?;
-    let race = Race::new(folder.path(), records)?;
+    let race = Race {
+        site: Site::new(folder.path(), records)?,
+        cold: drop_caches(),
+    };
     let mut table = Table::default();
     race.first_copies(runs, &mut table)?;
     race.nothing_changed(runs, &mut table)?;
@@ -47,129 +50,23 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-struct Killed(Child);
-
-impl Drop for Killed {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 struct Race {
-    folder: PathBuf,
-    files: u64,
-    bytes: u64,
+    site: Site,
     cold: bool,
 }
 
+impl Deref for Race {
+    type Target = Site;
+
+    fn deref(&self) -> &Site {
+        &self.site
+    }
+}
+
 impl Race {
-    fn new(folder: &Path, records: u64) -> Result<Race> {
-        let race = Race {
-            folder: folder.to_path_buf(),
-            files: 0,
-            bytes: 0,
-            cold: drop_caches(),
-        };
-        let patients = (records / 12).max(1).to_string();
-        eprintln!("making a storage of {records} records ...");
-        let storage = race.text("storage");
-        let made = race.hikae(&[
-            "gen",
-            "--out",
-            &storage,
-            "--facilities",
-            "5",
-            "--patients",
-            &patients,
-            "--records",
-            &records.to_string(),
-        ])?;
-        Ok(Race {
-            files: made["files"].as_u64().unwrap_or(0),
-            bytes: made["bytes"].as_u64().unwrap_or(0),
-            ..race
-        })
-    }
-
-    fn text(&self, name: &str) -> String {
-        self.folder.join(name).display().to_string()
-    }
-
-    fn hikae(&self, arguments: &[&str]) -> Result<Value> {
-        let output = Command::new(env!("CARGO_BIN_EXE_hikae"))
-            .args(arguments)
-            .arg("--json")
-            .env("HIKAE_LOG", "warn,sled=error")
-            .stderr(Stdio::inherit())
-            .output()?;
-        ensure!(
-            output.status.success(),
-            "hikae {}: {}",
-            arguments.join(" "),
-            String::from_utf8_lossy(&output.stdout)
-        );
-        Ok(serde_json::from_slice(&output.stdout)?)
-    }
-
-    /// A center and a backup, new; gives the UDP port.
-    fn site(&self, name: &str) -> Result<u16> {
-        let (center, backup) = (
-            self.text(&format!("{name}-center")),
-            self.text(&format!("{name}-backup")),
-        );
-        let id = |home: &str, role: &str| -> Result<String> {
-            let made = self.hikae(&["init", "--home", home, "--role", role])?;
-            Ok(made["node_id"].as_str().unwrap_or_default().to_string())
-        };
-        let (center_id, backup_id) = (id(&center, "center")?, id(&backup, "backup")?);
-        let port = UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port();
-        let storage = self.text("storage");
-        fs::write(
-            format!("{center}/hikae.toml"),
-            format!(
-                "role = \"center\"\n[[listen]]\nlink = \"lo\"\naddr = \"127.0.0.1:{port}\"\n[index_db]\n\
-                 url = \"sqlite://{storage}/index.db\"\n[volumes]\ndiscover = \"{storage}/volumes\"\n\
-                 [[peer]]\nname = \"backup\"\nid = \"{backup_id}\"\n"
-            ),
-        )?;
-        fs::write(
-            format!("{backup}/hikae.toml"),
-            format!(
-                "role = \"backup\"\ntree = \"{}\"\n[source]\nid = \"{center_id}\"\n[[source.link]]\nname = \"lo\"\n\
-                 remote = \"127.0.0.1:{port}\"\n",
-                self.text(&format!("{name}-tree"))
-            ),
-        )?;
-        Ok(port)
-    }
-
-    fn serve(&self, name: &str, port: u16) -> Result<Killed> {
-        let child = Command::new(env!("CARGO_BIN_EXE_hikae"))
-            .args(["serve", "--home", &self.text(&format!("{name}-center"))])
-            .env("HIKAE_LOG", "warn,sled=error")
-            .stderr(Stdio::null())
-            .spawn()?;
-        let begun = Instant::now();
-        while UdpSocket::bind(("127.0.0.1", port)).is_ok() {
-            ensure!(
-                begun.elapsed() < Duration::from_secs(60),
-                "the center does not listen"
-            );
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        Ok(Killed(child))
-    }
-
-    fn sync(&self, name: &str) -> Result<Value> {
-        let report = self.hikae(&["sync", "--home", &self.text(&format!("{name}-backup"))])?;
-        ensure!(report["roots_equal"] == true, "the roots differ");
-        Ok(report)
-    }
-
     fn rsync_daemon(&self) -> Result<(Killed, u16)> {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let config = self.folder.join("rsyncd.conf");
+        let config = self.path("rsyncd.conf");
         let user = match rustix::process::geteuid().is_root() {
             true => "uid = root\ngid = root\n",
             false => "",
@@ -249,7 +146,7 @@ impl Race {
                 );
                 if rival == 0 {
                     let name = format!("first{run}");
-                    let udp = self.site(&name)?;
+                    let udp = self.homes(&name, true)?;
                     let begun = Instant::now();
                     self.hikae(&["scan", "--home", &self.text(&format!("{name}-center"))])?;
                     let _center = self.serve(&name, udp)?;
@@ -324,7 +221,7 @@ impl Race {
                 &changes.to_string(),
             ])?;
             let directories = self.day_directories()?;
-            let list = self.folder.join("directories");
+            let list = self.path("directories");
             fs::write(&list, directories.join("\n"))?;
             for rival in order(run, 2) {
                 // What the gateway and the rival wrote is on the disk before
@@ -347,7 +244,7 @@ impl Race {
                     let step = (directories.len() / DIRECTORIES_SAMPLED).max(1);
                     let sampled: Vec<&String> = directories.iter().step_by(step).collect();
                     for directory in &sampled {
-                        let one = self.folder.join("one");
+                        let one = self.path("one");
                         fs::write(&one, directory)?;
                         let from = format!("--files-from={}", one.display());
                         self.rsync(port, &["-r", "--delete", &from], &self.text("rsync0"))?;
@@ -405,23 +302,9 @@ impl Race {
     }
 }
 
-/// The rivals in alternating order.
-fn order(run: u64, rivals: usize) -> Vec<usize> {
-    match run % 2 {
-        0 => (0..rivals).collect(),
-        _ => (0..rivals).rev().collect(),
-    }
-}
-
 fn wire(report: &Value) -> u64 {
     let bytes = |name: &str| report["link"][name].as_u64().unwrap_or(0);
     bytes("bytes_sent") + bytes("bytes_received")
-}
-
-/// Drops the page cache; says whether it could.
-fn drop_caches() -> bool {
-    rustix::fs::sync();
-    fs::write("/proc/sys/vm/drop_caches", "3").is_ok()
 }
 
 struct Run {
@@ -447,10 +330,8 @@ impl Table {
         }
     }
 
-    fn median(runs: &[Run]) -> f64 {
-        let mut seconds: Vec<f64> = runs.iter().map(|run| run.seconds).collect();
-        seconds.sort_by(f64::total_cmp);
-        seconds.get(seconds.len() / 2).copied().unwrap_or(0.0)
+    fn spread(runs: &[Run]) -> (f64, f64, f64) {
+        spread(runs.iter().map(|run| run.seconds).collect())
     }
 
     fn text(&self, race: &Race, changes: u64) -> String {
@@ -466,16 +347,12 @@ impl Table {
                 .cells
                 .iter()
                 .find(|cell| cell.0 == *work)
-                .map_or(0.0, |cell| Table::median(&cell.2));
-            let seconds = runs.iter().map(|run| run.seconds);
-            let (min, max) = seconds.fold((f64::MAX, 0.0_f64), |(min, max), at| {
-                (min.min(at), max.max(at))
-            });
+                .map_or(0.0, |cell| Table::spread(&cell.2).0);
+            let (median, min, max) = Table::spread(runs);
             let wire = match runs.iter().map(|run| run.wire).max() {
                 Some(0) | None => "-".into(),
                 Some(bytes) => format!("{:.3} MB", bytes as f64 / 1e6),
             };
-            let median = Table::median(runs);
             out += &format!(
                 "| {work} | {who} | {median:.2} | {min:.2}-{max:.2} | {wire} | {:.2} x |\n",
                 median / first

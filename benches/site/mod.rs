@@ -1,0 +1,181 @@
+//! What the benchmarks share: a storage, homes, and the real binary.
+
+#![allow(dead_code, reason = "each benchmark uses its own part")]
+#![allow(unreachable_pub, reason = "a benchmark has no outside")]
+#![allow(missing_docs, reason = "names say it")]
+
+use std::fs;
+use std::net::UdpSocket;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+/// A number of the environment.
+pub fn number(name: &str, default: u64) -> Result<u64> {
+    match std::env::var(name) {
+        Ok(text) => text.parse().with_context(|| format!("{name}={text}")),
+        Err(_) => Ok(default),
+    }
+}
+
+/// A process that ends with its owner.
+pub struct Killed(pub Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A folder with a storage and homes.
+pub struct Site {
+    folder: PathBuf,
+    /// Files of the storage.
+    pub files: u64,
+    /// Bytes of these.
+    pub bytes: u64,
+}
+
+impl Site {
+    /// Makes a storage of about so many records in `folder`.
+    pub fn new(folder: &Path, records: u64) -> Result<Site> {
+        let mut site = Site {
+            folder: folder.to_path_buf(),
+            files: 0,
+            bytes: 0,
+        };
+        let patients = (records / 12).max(1).to_string();
+        eprintln!("making a storage of {records} records ...");
+        let made = site.hikae(&[
+            "gen",
+            "--out",
+            &site.text("storage"),
+            "--facilities",
+            "5",
+            "--patients",
+            &patients,
+            "--records",
+            &records.to_string(),
+        ])?;
+        site.files = made["files"].as_u64().unwrap_or(0);
+        site.bytes = made["bytes"].as_u64().unwrap_or(0);
+        Ok(site)
+    }
+
+    /// What lies in the folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// The same as text.
+    pub fn text(&self, name: &str) -> String {
+        self.folder.join(name).display().to_string()
+    }
+
+    /// Runs a command; its report.
+    pub fn hikae(&self, arguments: &[&str]) -> Result<Value> {
+        let output = Command::new(env!("CARGO_BIN_EXE_hikae"))
+            .args(arguments)
+            .arg("--json")
+            .env("HIKAE_LOG", "warn,sled=error")
+            .stderr(Stdio::inherit())
+            .output()?;
+        ensure!(
+            output.status.success(),
+            "hikae {}: {}",
+            arguments.join(" "),
+            String::from_utf8_lossy(&output.stdout)
+        );
+        Ok(serde_json::from_slice(&output.stdout)?)
+    }
+
+    /// A center and a backup, new, which publishes a tree or not; gives the UDP
+    /// port.
+    pub fn homes(&self, name: &str, tree: bool) -> Result<u16> {
+        let (center, backup) = (
+            self.text(&format!("{name}-center")),
+            self.text(&format!("{name}-backup")),
+        );
+        let id = |home: &str, role: &str| -> Result<String> {
+            let made = self.hikae(&["init", "--home", home, "--role", role])?;
+            Ok(made["node_id"].as_str().unwrap_or_default().to_string())
+        };
+        let (center_id, backup_id) = (id(&center, "center")?, id(&backup, "backup")?);
+        let port = UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port();
+        let storage = self.text("storage");
+        let tree = match tree {
+            true => format!("tree = \"{}\"\n", self.text(&format!("{name}-tree"))),
+            false => String::new(),
+        };
+        fs::write(
+            format!("{center}/hikae.toml"),
+            format!(
+                "role = \"center\"\n[[listen]]\nlink = \"lo\"\naddr = \"127.0.0.1:{port}\"\n[index_db]\n\
+                 url = \"sqlite://{storage}/index.db\"\n[volumes]\ndiscover = \"{storage}/volumes\"\n\
+                 [[peer]]\nname = \"backup\"\nid = \"{backup_id}\"\n"
+            ),
+        )?;
+        fs::write(
+            format!("{backup}/hikae.toml"),
+            format!(
+                "role = \"backup\"\n{tree}[source]\nid = \"{center_id}\"\n[[source.link]]\nname = \"lo\"\n\
+                 remote = \"127.0.0.1:{port}\"\n",
+            ),
+        )?;
+        Ok(port)
+    }
+
+    /// A center that serves.
+    pub fn serve(&self, name: &str, port: u16) -> Result<Killed> {
+        let child = Command::new(env!("CARGO_BIN_EXE_hikae"))
+            .args(["serve", "--home", &self.text(&format!("{name}-center"))])
+            .env("HIKAE_LOG", "warn,sled=error")
+            .stderr(Stdio::null())
+            .spawn()?;
+        let begun = Instant::now();
+        while UdpSocket::bind(("127.0.0.1", port)).is_ok() {
+            ensure!(
+                begun.elapsed() < Duration::from_secs(60),
+                "the center does not listen"
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(Killed(child))
+    }
+
+    /// A sync of the backup; its report.
+    pub fn sync(&self, name: &str) -> Result<Value> {
+        let report = self.hikae(&["sync", "--home", &self.text(&format!("{name}-backup"))])?;
+        ensure!(report["roots_equal"] == true, "the roots differ");
+        Ok(report)
+    }
+}
+
+/// The rivals in alternating order.
+pub fn order(run: u64, rivals: usize) -> Vec<usize> {
+    match run % 2 {
+        0 => (0..rivals).collect(),
+        _ => (0..rivals).rev().collect(),
+    }
+}
+
+/// Drops the page cache; says whether it could.
+pub fn drop_caches() -> bool {
+    rustix::fs::sync();
+    fs::write("/proc/sys/vm/drop_caches", "3").is_ok()
+}
+
+/// The middle of some seconds, the least and the greatest.
+pub fn spread(mut seconds: Vec<f64>) -> (f64, f64, f64) {
+    seconds.sort_by(f64::total_cmp);
+    let at = |at: usize| seconds.get(at).copied().unwrap_or(0.0);
+    (
+        at(seconds.len() / 2),
+        at(0),
+        at(seconds.len().saturating_sub(1)),
+    )
+}
