@@ -469,7 +469,8 @@ def check_lists(key, lists):
     short = key.count(b"/") < 4
     for name, items in lists.items():
         paths = [path_of(item) for item in items]
-        check_ascending(paths, name)
+        if name != "tombstones":
+            check_ascending(paths, name)
         for path in paths:
             check_path(path)
             need(not short or b"/" not in path, f"{shown(path)} in a short leaf [S3-4]")
@@ -1018,6 +1019,8 @@ def checkpoint_items(data, form):
     ids = [block.id for block in blocks]
     need(ids == list(range(1, len(ids) + 1)), "ids that do not count from 1")
     found = {kind: [] for kind in CHECKPOINT_FORMS}
+    numbers = [block.head["kind number"] for block in blocks]
+    need(numbers == sorted(numbers), "blocks of a checkpoint that are not by kind")
     for block in blocks:
         need(not found["end"], "a block behind the end of the checkpoint")
         form = CHECKPOINT_FORMS[block.kind]
@@ -1076,7 +1079,7 @@ class Store:
         self.blocks, self.by_id, self.order = [], {}, {}
         self.staged, self.tree = {}, {}
         self.commits, self.copies = [], {}
-        self.number = 0
+        self.number, self.reached = 0, 0
         self.unpacked, self.pages = {}, {}
         self.checkpoint, self.at_checkpoint = None, None
         self.compared = {"leaf_records": 0, "gone": 0, "pages": 0, "manifests": 0, "contents": 0}
@@ -1246,6 +1249,7 @@ class Store:
             self.tree.update(self.staged)
             self.staged = {}
             self.number = commit - 1
+            self.reached += 1
         elif commit <= self.number:
             self.odd.append(f"{what} is of commit {commit}, and {self.number} was before")
 
@@ -1261,6 +1265,9 @@ class Store:
             check_lists(key, lists)
             check_summary(summary, lists["files"])
             check_standins(lists)
+            removed = [item["removed"] for item in lists["tombstones"]]
+            if removed != sorted(removed):
+                self.odd.append(f"{shown(key)} has tombstones that are not by `removed`")
             self.compared["leaf_records"] += 1
             self.compared["manifests"] += bool(lists["files"])
         before = self.tree.get(key)
@@ -1315,7 +1322,13 @@ class Store:
         need(not later, f"block {place[0]} does not come before what refers to it [S9-8]")
         known = self.pages.get((place, form))
         if known is None:
-            data = self.item_of(*place, "pages")
+            try:
+                data = self.item_of(*place, "pages")
+            except Malformed as error:
+                block = self.by_id[place[0]]
+                where = self.name(block.number), block.offset, block.end - block.offset
+                self.damaged(*where, f"page {place}: {error}")
+                return None
             found = digest("record", data)
             items = [item | {"holder": place[0]} for item in page_items(form, data)]
             known = self.pages[(place, form)] = (found, items)
@@ -1657,8 +1670,13 @@ def read_store(folder, to, signer, passphrase):
         "commits": len(store.commits),
         "forgotten": sum(commit.get("forgotten", False) for commit in store.commits),
         "compacted": store.compacted(),
+        "reached": store.reached,
         "checkpoint": bool(store.checkpoint),
-        "compared": store.compared,
+        "compared": store.compared
+        | {
+            "blocks": len(store.blocks),
+            "roots": sum(c["root"] == c["snapshot"]["root"] for c in store.commits),
+        },
         **store.counts(),
         **walked,
     }
