@@ -127,6 +127,13 @@ class Postcard:
     def list(self, form):
         return [form(self) for _ in range(self.u64())]
 
+    def with_raw(self, form):
+        """A struct, and the bytes that it was."""
+        begin = self.at
+        value = form(self)
+        value["raw"] = self.data[begin : self.at]
+        return value
+
     def enum(self, *variants):
         index = self.u32()
         need(index < len(variants), f"a variant of index {index} [S1-2]")
@@ -312,13 +319,13 @@ def refused(p):
 # ---------------------------------------------------------- sections 9 and 10
 
 
-def block_place(p):
+def record_place(p):
     return {"block": p.u64(), "index": p.u32()}
 
 
 def content_place(p):
     return p.enum(
-        ("Storage", None), ("Item", block_place), ("Pieces", block_place), ("Lacking", None)
+        ("Storage", None), ("Item", record_place), ("Pieces", record_place), ("Lacking", None)
     )
 
 
@@ -335,37 +342,92 @@ def file_record(p):
     }
 
 
-def leaf_record(p):
+def leaf_summary(p):
     return {
         "key": p.bytes(),
         "sequence": p.u64(),
         "commit": p.u64(),
-        "previous": p.option(block_place),
-        "files": p.list(file_record),
-        "tombstones": p.list(tombstone),
-        "forgotten": p.u64(),
-        "standins": p.list(file_record),
+        "digest": p.option(lambda p: p.fixed(32)),
+        "entries": p.u64(),
+        "bytes": p.u64(),
+        "newest_bytes": p.u64(),
+        "lacking": p.u32(),
     }
 
 
+def page_ref(p):
+    return {"digest": p.fixed(32), "place": record_place(p)}
+
+
+def page_list(p):
+    return {"level": p.u32(), "pages": p.list(lambda p: p.with_raw(page_ref))}
+
+
+def stored(form):
+    return lambda p: p.enum(
+        ("Here", lambda p: p.list(lambda p: p.with_raw(form))), ("Paged", page_list)
+    )
+
+
+LISTS = {"files": file_record, "tombstones": tombstone, "standins": file_record}
+
+
 def leaf_item(p):
-    return p.enum(("Whole", leaf_record), ("Split", lambda p: p.list(Postcard.u64)))
+    head = {
+        "summary": leaf_summary(p),
+        "previous": p.option(record_place),
+        "forgotten": p.u64(),
+    }
+    return head | {name: stored(form)(p) for name, form in LISTS.items()}
+
+
+def page_items(form, data):
+    """A page of a stored list: items without a count."""
+    fields, items = Postcard(data), []
+    while fields.at < len(fields.data):
+        items.append(fields.with_raw(form))
+    return items
 
 
 def pieces(p):
-    return p.list(block_place)
+    return p.list(record_place)
 
 
 def commit_record(p):
     return {"number": p.u64(), "signed": signed_snapshot(p), "accepted_ms": p.i64()}
 
 
+def unstage_record(p):
+    return {"commit": p.u64(), "keys": p.list(Postcard.bytes)}
+
+
+def log_end(p):
+    return {"segment": p.u32(), "offset": p.u64(), "next_id": p.u64()}
+
+
 def clean_mark(p):
+    return {"log": log_end(p), "checkpoint": log_end(p), "index": p.fixed(32)}
+
+
+def checkpoint_leaf(p):
+    return {"summary": leaf_summary(p), "place": record_place(p)}
+
+
+def checkpoint_block(p):
+    return {"id": p.u64(), "segment": p.u32(), "offset": p.u64()}
+
+
+def checkpoint_commit(p):
+    return {"number": p.u64(), "block": p.u64(), "accepted_ms": p.i64()}
+
+
+def checkpoint_end(p):
     return {
-        "segment": p.u32(),
-        "offset": p.u64(),
-        "next_id": p.u64(),
-        "index": p.fixed(32),
+        "log": log_end(p),
+        "commit": commit_record(p),
+        "leaves": p.u64(),
+        "blocks": p.u64(),
+        "commits": p.u64(),
     }
 
 
@@ -399,15 +461,57 @@ def key_file(p):
     }
 
 
-def check_leaf_record(record):
-    check_key(record["key"])
-    short = record["key"].count(b"/") < 4
-    for name in ("files", "standins"):
-        paths = [file["entry"]["path"] for file in record[name]]
-        check_ascending(paths, name)
+LACKING_MAX = 0xFFFF_FFFF
+
+
+def check_lists(key, lists):
+    """The lists of a leaf record, all of them."""
+    short = key.count(b"/") < 4
+    for name, items in lists.items():
+        paths = [path_of(item) for item in items]
+        if name != "tombstones":
+            check_ascending(paths, name)
         for path in paths:
             check_path(path)
             need(not short or b"/" not in path, f"{shown(path)} in a short leaf [S3-4]")
+
+
+def path_of(item):
+    """Of a file record or a tombstone."""
+    return item["entry"]["path"] if "entry" in item else item["path"]
+
+
+def is_lacking(file):
+    return variant(file["content"])[0] == "Lacking"
+
+
+def summary_of(summary, files):
+    """The summary that a leaf with these files has [S9-16]."""
+    sizes = [file["entry"]["size"] for file in files]
+    newest = [file for file in files if file["sequence"] == summary["sequence"]]
+    return summary | {
+        "digest": manifest_digest([file["entry"] for file in files]) if files else None,
+        "entries": len(sizes),
+        "bytes": sum(sizes),
+        "newest_bytes": sum(file["entry"]["size"] for file in newest),
+        "lacking": min(sum(is_lacking(file) for file in files), LACKING_MAX),
+    }
+
+
+def check_summary(summary, files):
+    expected = summary_of(summary, files)
+    for name, value in expected.items():
+        found = summary[name]
+        need(found == value, f"{name} of the summary: {shown(found)}, not {shown(value)} [S9-16]")
+
+
+def check_standins(lists):
+    lacking = {path_of(file) for file in lists["files"] if is_lacking(file)}
+    for file in lists["standins"]:
+        path = path_of(file)
+        need(path in lacking, f"a stand-in for {shown(path)}, which does not lack")
+        held = variant(file["content"])[0] in ("Item", "Pieces")
+        need(held, f"a stand-in for {shown(path)} without a content")
 
 
 # ---------------------------------------------------------------- section 4.2
@@ -724,7 +828,14 @@ def root_digest(leaves):
 
 SEGMENT_HEADER_BYTES = 40
 BLOCK_HEADER_BYTES = 72
-KINDS = {1: "contents", 2: "leaves", 3: "part", 4: "commit", 5: "unstage"}
+KINDS = {1: "contents", 2: "leaves", 3: "pages", 4: "commit", 5: "unstage"}
+CHECKPOINT = 0xFFFF_FFFF
+CHECKPOINT_KINDS = {6: "leaves", 7: "blocks", 8: "commits", 9: "end"}
+
+
+def kinds_of(number):
+    """The kinds of blocks in a segment of this number."""
+    return CHECKPOINT_KINDS if number == CHECKPOINT else KINDS
 
 
 def segment_header(data):
@@ -811,7 +922,8 @@ def block_header(data, store, number, offset):
     need(head[:4] == b"hkBL", "no block's magic [S9-3]")
     place = store.id + number.to_bytes(4, "little") + offset.to_bytes(8, "little")
     need(head[64:] == digest("header", place + head[:64])[:8], "the check of a header [S9-3]")
-    need(head[4] in KINDS, f"a block of kind {head[4]} [S9-3]")
+    kinds = kinds_of(number)
+    need(head[4] in kinds, f"a block of kind {head[4]} [S9-3]")
     zeros = head[6:8] + head[28:32]
     need(not any(zeros), "bytes that have to be 00 are not [S9-3]")
     stored = int.from_bytes(head[20:24], "little")
@@ -821,7 +933,7 @@ def block_header(data, store, number, offset):
     need(raw <= PACK_RAW_MAX, "a block over 4 MiB [S9-3]")
     need(stored <= PACK_RAW_MAX + store.more, "a block over 4 MiB [S9-3]")
     return {
-        "kind": KINDS[head[4]],
+        "kind": kinds[head[4]],
         "kind number": head[4],
         "codec": head[5],
         "id": int.from_bytes(head[8:16], "little"),
@@ -887,6 +999,51 @@ def next_block(data, store, number, at):
         at += 1
 
 
+# ---------------------------------------------------------------- section 10.4
+
+CHECKPOINT_FORMS = {
+    "leaves": checkpoint_leaf,
+    "blocks": checkpoint_block,
+    "commits": checkpoint_commit,
+    "end": checkpoint_end,
+}
+
+
+def checkpoint_items(data, form):
+    """The items of a checkpoint, by kind."""
+    head = segment_header(data)
+    need(head["number"] == CHECKPOINT, f"a checkpoint with the number {head['number']}")
+    need((head["store"], head["version"]) == (form.id, form.key + 1), "of another store")
+    blocks, bad = blocks_of(data, form, CHECKPOINT)
+    need(not bad, f"a block that is not valid: {bad[:3]} [S10-9]")
+    ids = [block.id for block in blocks]
+    need(ids == list(range(1, len(ids) + 1)), "ids that do not count from 1")
+    found = {kind: [] for kind in CHECKPOINT_FORMS}
+    numbers = [block.head["kind number"] for block in blocks]
+    need(numbers == sorted(numbers), "blocks of a checkpoint that are not by kind")
+    for block in blocks:
+        need(not found["end"], "a block behind the end of the checkpoint")
+        form = CHECKPOINT_FORMS[block.kind]
+        found[block.kind] += [decode(form, item) for item in block.items()]
+    need(len(found["end"]) == 1, f"{len(found['end'])} ends")
+    return found
+
+
+def check_checkpoint(found):
+    """What a checkpoint says of itself: order and counts."""
+    end = found["end"][0]
+    for kind in ("leaves", "blocks", "commits"):
+        need(end[kind] == len(found[kind]), f"{len(found[kind])} {kind}, not {end[kind]} [S10-9]")
+    keys = [leaf["summary"]["key"] for leaf in found["leaves"]]
+    for key in keys:
+        check_key(key)
+    check_ascending([(key.count(b"/"), key) for key in keys], "leaves of a checkpoint")
+    check_ascending([block["id"] for block in found["blocks"]], "blocks of a checkpoint")
+    numbers = [commit["number"] for commit in found["commits"]]
+    check_ascending(numbers, "commits of a checkpoint")
+    need(numbers and numbers[-1] == end["commit"]["number"], "another last commit")
+
+
 # ------------------------------------------------------------- a store's folder
 
 
@@ -899,15 +1056,16 @@ class Refusal(Exception):
 
 
 KEY_FILES = ("store.key", "store.key.copy")
+REMAINS = (".hikae-", ".new-")
 
 
 class Leaf:
-    """A leaf record in the log, and the digest of its manifest."""
+    """A leaf record in the log, and its lists: None if a page is not there."""
 
-    def __init__(self, record, place):
-        self.record, self.place = record, place
-        self.files = record["files"]
-        self.digest = manifest_digest([file["entry"] for file in self.files])
+    def __init__(self, record, place, lists):
+        self.record, self.place, self.lists = record, place, lists
+        self.summary = record["summary"]
+        self.digest = self.summary["digest"]
 
 
 class Store:
@@ -921,8 +1079,10 @@ class Store:
         self.blocks, self.by_id, self.order = [], {}, {}
         self.staged, self.tree = {}, {}
         self.commits, self.copies = [], {}
-        self.root = None
-        self.unpacked = {}
+        self.number, self.reached = 0, 0
+        self.unpacked, self.pages = {}, {}
+        self.checkpoint, self.at_checkpoint = None, None
+        self.compared = {"leaf_records": 0, "gone": 0, "pages": 0, "manifests": 0, "contents": 0}
 
     def name(self, number):
         return f"segments/{number:08}.seg"
@@ -945,7 +1105,7 @@ class Store:
         for name in names:
             if re.fullmatch(r"[0-9]{8}\.seg", name) and int(name[:8]) > 0:
                 numbers.append(int(name[:8]))
-            elif name not in KEY_FILES + ("store.id",) and not name.startswith(".hikae-"):
+            elif name not in KEY_FILES + ("store.id",) and not name.startswith(REMAINS):
                 self.odd.append(f"segments/{name} is not a file of a store")
         self.segments = {number: self.read(self.name(number)) for number in numbers}
         heads = {"segments/store.id": (0, self.read_id("store.id" in names, numbers))}
@@ -1046,52 +1206,151 @@ class Store:
             self.blocks += blocks
 
     def replay(self):
+        greatest = 0
         for order, block in enumerate(self.blocks):
             if block.id in self.by_id or block.id == 0:
                 raise self.in_block(block, f"a second block of id {block.id} [S9-7]")
+            if block.id < greatest:
+                self.odd.append(f"block {block.id} comes behind block {greatest} [S9-7]")
+            greatest = max(greatest, block.id)
+            self.pass_checkpoint(block)
+            self.order[block.id] = order
             try:
                 self.step(block, block.items())
             except Malformed as error:
                 raise self.in_block(block, f"a valid block that does not decode: {error}")
-            self.by_id[block.id], self.order[block.id] = block, order
+            self.by_id[block.id] = block
+        self.pass_checkpoint(None)
+
+    def compacted(self):
+        """Whether blocks are gone that once were there."""
+        return len(self.by_id) < max(self.by_id, default=0)
 
     def step(self, block, items):
-        if block.kind in ("part", "commit"):
+        if block.kind in ("unstage", "commit"):
             need(len(items) == 1, f"a block of kind {block.kind} of {len(items)} items")
         if block.kind == "leaves":
             for index, item in enumerate(items):
-                self.stage(decode(leaf_item, item), (block.id, index))
+                self.stage(decode(leaf_item, item), block, index)
         elif block.kind == "unstage":
-            for key in items:
+            record = decode(unstage_record, items[0])
+            self.reach(record["commit"], "what is unstaged")
+            for key in record["keys"]:
                 check_key(key)
                 self.staged.pop(key, None)
-            if not items:
+            if not record["keys"]:
                 self.staged.clear()
         elif block.kind == "commit":
             self.commit(block, decode(commit_record, items[0]))
 
-    def stage(self, item, place):
-        form, found = variant(item)
-        if form == "Split":
-            parts = [self.item_of(number, 0, "part") for number in found]
-            if None in parts:
-                self.notes.append(f"the leaf record {place} lost a part")
-                return
-            found = decode(leaf_record, b"".join(parts))
-        check_leaf_record(found)
-        number = self.commits[-1]["number"] if self.commits else 0
-        if found["commit"] <= number:
-            self.odd.append(f"{shown(found['key'])} is staged for commit {found['commit']}")
-        before = self.tree.get(found["key"])
+    def reach(self, commit, what):
+        """What is staged for a commit shows that the one before it was."""
+        if commit > self.number + 1:
+            self.tree.update(self.staged)
+            self.staged = {}
+            self.number = commit - 1
+            self.reached += 1
+        elif commit <= self.number:
+            self.odd.append(f"{what} is of commit {commit}, and {self.number} was before")
+
+    def stage(self, found, block, index):
+        summary = found["summary"]
+        key = summary["key"]
+        check_key(key)
+        self.reach(summary["commit"], shown(key))
+        lists = self.lists_of(found, block)
+        if lists is None:
+            self.compared["gone"] += 1
+        else:
+            check_lists(key, lists)
+            check_summary(summary, lists["files"])
+            check_standins(lists)
+            removed = [item["removed"] for item in lists["tombstones"]]
+            if removed != sorted(removed):
+                self.odd.append(f"{shown(key)} has tombstones that are not by `removed`")
+            self.compared["leaf_records"] += 1
+            self.compared["manifests"] += bool(lists["files"])
+        before = self.tree.get(key)
         previous = found["previous"] and (found["previous"]["block"], found["previous"]["index"])
-        if previous != (before and before.place):
-            self.odd.append(f"{shown(found['key'])} names another previous record: {previous}")
-        self.staged[found["key"]] = Leaf(found, place)
+        # What a compaction took away can't be named otherwise.
+        gone = previous and previous[0] not in self.by_id
+        if previous != (before and before.place) and not gone:
+            self.odd.append(f"{shown(key)} names another previous record: {previous}")
+        self.staged[key] = Leaf(found, (block.id, index), lists)
+
+    # Stored lists (section 9.3).
+
+    def lists_of(self, record, block):
+        """The lists of a leaf record, None if a page is not there."""
+        lists = {}
+        for name, form in LISTS.items():
+            kind, found = variant(record[name])
+            if kind == "Here":
+                size = sum(len(item["raw"]) for item in found)
+                if size > PAGE_BYTES_MAX:
+                    self.odd.append(f"{name} of {size} bytes in a leaf record")
+                lists[name] = [item | {"holder": block.id} for item in found]
+                continue
+            lists[name] = self.paged(found, form, block, name)
+            if lists[name] is None:
+                return None
+        return lists
+
+    def paged(self, found, form, block, name):
+        """A list in pages; None if one is not there."""
+        items = [ref | {"holder": block.id} for ref in found["pages"]]
+        upper = found["level"] + 1
+        self.check_cut(upper, [items], f"page refs of {name}")
+        for level in range(found["level"], -1, -1):
+            below = form if level == 0 else page_ref
+            pages = [self.page(ref, below) for ref in items]
+            if None in pages:
+                return None
+            need(all(pages), "a page without items")
+            self.check_cut(level, pages, f"pages of {name}")
+            if len(pages) < 2:
+                self.odd.append(f"{name} in a single page of level {level}")
+            items = [item for page in pages for item in page]
+        return items
+
+    def page(self, ref, form):
+        """The items of a page, None if it is not there."""
+        place = ref["place"]["block"], ref["place"]["index"]
+        if place[0] not in self.by_id:
+            return None
+        later = self.order[place[0]] >= self.order[ref["holder"]]
+        need(not later, f"block {place[0]} does not come before what refers to it [S9-8]")
+        known = self.pages.get((place, form))
+        if known is None:
+            try:
+                data = self.item_of(*place, "pages")
+            except Malformed as error:
+                block = self.by_id[place[0]]
+                where = self.name(block.number), block.offset, block.end - block.offset
+                self.damaged(*where, f"page {place}: {error}")
+                return None
+            found = digest("record", data)
+            items = [item | {"holder": place[0]} for item in page_items(form, data)]
+            known = self.pages[(place, form)] = (found, items)
+            self.compared["pages"] += 1
+        need(known[0] == ref["digest"], f"the digest of page {place} [S9-8]")
+        return known[1]
+
+    def check_cut(self, level, pages, what):
+        """The pages are those that the list is cut into."""
+
+        def named(item):
+            return (item["digest"] if level else path_of(item)), item["raw"]
+
+        items = [named(item) for page in pages for item in page]
+        sizes = [len(page) for page in pages_of(level, items)]
+        if sizes != [len(page) for page in pages]:
+            self.odd.append(f"{what} of level {level} are cut otherwise")
 
     def commit(self, block, record):
         number = self.commits[-1]["number"] if self.commits else 0
         self.copies.setdefault(record["number"], []).append(block.items())
-        if record["number"] <= number:
+        if record["number"] < self.number or record["number"] <= number:
             if self.copies[record["number"]][0] != block.items():
                 self.odd.append(f"the copies of commit {record['number']} differ")
             return
@@ -1100,16 +1359,19 @@ class Store:
         except Malformed as error:
             raise self.in_block(block, f"commit {record['number']}: {error}")
         for leaf in self.staged.values():
-            if leaf.record["commit"] != record["number"]:
+            if leaf.summary["commit"] != record["number"]:
                 self.odd.append(
-                    f"{shown(leaf.record['key'])} of commit {leaf.record['commit']} came "
+                    f"{shown(leaf.summary['key'])} of commit {leaf.summary['commit']} came "
                     f"with commit {record['number']}"
                 )
         self.tree.update(self.staged)
         self.staged = {}
+        self.number = record["number"]
         self.commits.append(
             {
                 "number": record["number"],
+                "block": block.id,
+                "record": record,
                 "signer": record["signed"]["signer"],
                 "snapshot": found,
                 "digest": digest("snapshot", record["signed"]["body"]),
@@ -1120,15 +1382,19 @@ class Store:
         )
 
     def tree_root(self):
-        leaves = {key: leaf.digest for key, leaf in self.tree.items() if leaf.files}
+        leaves = {key: leaf.digest for key, leaf in self.tree.items() if leaf.digest}
         return root_digest(leaves)
 
     # What the log has to agree with.
 
     def check_commits(self):
+        agreed = False
         for commit in self.commits:
             signed, file = commit["snapshot"]["root"], commit["place"]
             last = commit is self.commits[-1]
+            # A compaction may have left commits whose states it did not keep.
+            forgotten = self.compacted() and not last and not agreed
+            agreed |= commit["root"] == signed
             if commit["root"] != signed:
                 why = (
                     f"commit {commit['number']}: the tree has the root {commit['root'].hex()}, "
@@ -1137,10 +1403,11 @@ class Store:
                 if last:
                     self.damaged(*file, why)
                 else:
-                    self.odd.append(why)
-            if len(self.copies[commit["number"]]) != 2:
-                found = len(self.copies[commit["number"]])
-                self.odd.append(f"commit {commit['number']} is there {found} times [S9-14]")
+                    (self.notes if forgotten else self.odd).append(why)
+            commit["forgotten"] = not agreed
+            copies = len(self.copies[commit["number"]])
+            if copies != 2 and not commit["forgotten"]:
+                self.odd.append(f"commit {commit['number']} is there {copies} times [S9-14]")
         if not self.commits:
             return
         last = self.commits[-1]
@@ -1150,9 +1417,74 @@ class Store:
             self.damaged(*last["place"], f"the tree has {counts}, signed is {signed} [S8-9]")
 
     def counts(self):
-        leaves = [leaf for leaf in self.tree.values() if leaf.files]
-        sizes = [file["entry"]["size"] for leaf in leaves for file in leaf.files]
-        return {"leaves": len(leaves), "entries": len(sizes), "bytes": sum(sizes)}
+        leaves = [leaf.summary for leaf in self.tree.values() if leaf.digest]
+        return {
+            "leaves": len(leaves),
+            "entries": sum(leaf["entries"] for leaf in leaves),
+            "bytes": sum(leaf["bytes"] for leaf in leaves),
+        }
+
+    # The checkpoint (section 10.4).
+
+    def read_checkpoint(self):
+        if not self.form or not os.path.exists(os.path.join(self.folder, "checkpoint")):
+            return
+        data = self.read("checkpoint")
+        try:
+            found = checkpoint_items(data, self.form)
+            check_checkpoint(found)
+        except Malformed as error:
+            self.damaged("checkpoint", 0, len(data), str(error))
+            return
+        self.checkpoint = found | {"end": found["end"][0]}
+
+    def pass_checkpoint(self, block):
+        """Keeps the state of the log where the checkpoint was made."""
+        if self.checkpoint is None or self.at_checkpoint is not None:
+            return
+        log = self.checkpoint["end"]["log"]
+        if block and (block.number, block.offset) < (log["segment"], log["offset"]):
+            return
+        self.at_checkpoint = {
+            "tree": dict(self.tree),
+            "staged": len(self.staged),
+            "blocks": list(self.by_id.values()),
+            "commits": list(self.commits),
+        }
+
+    def check_checkpoint(self):
+        if self.checkpoint is None:
+            return
+        try:
+            self.compare_checkpoint(self.checkpoint, self.at_checkpoint)
+        except Malformed as error:
+            self.damaged("checkpoint", 0, len(self.read("checkpoint")), str(error))
+
+    def compare_checkpoint(self, found, state):
+        end, log = found["end"], found["end"]["log"]
+        there = len(self.segments.get(log["segment"], b""))
+        need(log["offset"] <= there, "the log is shorter than the checkpoint says [S10-9]")
+        ends = {(block.number, block.end) for block in state["blocks"]}
+        need((log["segment"], log["offset"]) in ends, "the checkpoint's log ends in no block's end")
+        next_id = 1 + max(block.id for block in state["blocks"])
+        need(log["next_id"] == next_id, f"next id {log['next_id']}, not {next_id}")
+        need(state["staged"] == 0, "leaf records are staged where the checkpoint was made")
+        leaves = {
+            key: (leaf.summary, {"block": leaf.place[0], "index": leaf.place[1]})
+            for key, leaf in state["tree"].items()
+        }
+        told = {
+            leaf["summary"]["key"]: (leaf["summary"], leaf["place"]) for leaf in found["leaves"]
+        }
+        for key in sorted(leaves.keys() | told.keys()):
+            need(leaves.get(key) == told.get(key), f"another leaf {shown(key)} in the checkpoint")
+        blocks = {(block.id, block.number, block.offset) for block in state["blocks"]}
+        told = {(block["id"], block["segment"], block["offset"]) for block in found["blocks"]}
+        need(blocks == told, f"other blocks in the checkpoint: {sorted(blocks ^ told)[:5]}")
+        commits = [(c["number"], c["block"], c["accepted_ms"]) for c in state["commits"]]
+        told = [(c["number"], c["block"], c["accepted_ms"]) for c in found["commits"]]
+        need(commits[-len(told) :] == told, f"other commits: {commits}, not {told}")
+        need(state["commits"][-1]["record"] == end["commit"], "another commit in the checkpoint")
 
     def check_small_records(self):
         for name, form in (("clean", clean_mark), ("published", published_mark)):
@@ -1169,13 +1501,19 @@ class Store:
                 self.check_clean(mark)
 
     def check_clean(self, mark):
-        end = self.blocks[-1] if self.blocks else None
         newest = max(self.segments, default=0)
-        found = (newest, len(self.segments.get(newest, b"")), 1 + max(self.by_id, default=0))
-        marked = (mark["segment"], mark["offset"], mark["next_id"])
-        if found != marked:
-            self.odd.append(f"clean says that the log ends at {marked}, it does at {found}")
-        if end and index_digest(os.path.join(self.folder, "catalogue")) != mark["index"]:
+        found = {
+            "segment": newest,
+            "offset": len(self.segments.get(newest, b"")),
+            "next_id": 1 + max(self.by_id, default=0),
+        }
+        if found != mark["log"]:
+            self.odd.append(f"clean says that the log ends at {mark['log']}, it does at {found}")
+        none = {"segment": 0, "offset": 0, "next_id": 1}
+        found = self.checkpoint["end"]["log"] if self.checkpoint else none
+        if found != mark["checkpoint"]:
+            self.odd.append(f"clean says that the checkpoint is of {mark['checkpoint']}: {found}")
+        if newest and index_digest(os.path.join(self.folder, "catalogue")) != mark["index"]:
             self.odd.append("the index is not the one of the clean mark")
 
     # Contents (section 9.3).
@@ -1198,25 +1536,34 @@ class Store:
         """The content of a file, None if it is lost; checked."""
         form, place = variant(file["content"])
         found = self.item_of(place["block"], place["index"], "contents")
+        self.check_before(place["block"], file["holder"])
         if form == "Pieces" and found is not None:
-            parts = [
-                self.item_of(piece["block"], piece["index"], "contents")
-                for piece in decode(pieces, found)
-            ]
+            parts = []
+            for piece in decode(pieces, found):
+                parts.append(self.item_of(piece["block"], piece["index"], "contents"))
+                self.check_before(piece["block"], file["holder"])
             found = None if None in parts else b"".join(parts)
         if found is not None:
             size = file["entry"]["size"]
             need(len(found) == size, f"a content of {len(found)} bytes, not {size}")
             need(content_digest(found) == file["entry"]["digest"], "a content of another digest")
+            self.compared["contents"] += 1
         return found
+
+    def check_before(self, number, holder):
+        if self.order.get(number, -1) >= self.order[holder]:
+            self.odd.append(f"block {number} does not come before block {holder} [S9-8]")
 
     def walk(self, write):
         """Checks every content of the tree, and gives it to `write`."""
         found = {"written": 0, "in_storage": 0, "lacking": 0, "standins": 0, "lost": []}
         for key in sorted(self.tree):
             leaf = self.tree[key]
-            standins = {file["entry"]["path"]: file for file in leaf.record["standins"]}
-            for file in leaf.files:
+            if leaf.lists is None:
+                found["lost"].append(f"{shown(key)}: a page of its record")
+                continue
+            standins = {file["entry"]["path"]: file for file in leaf.lists["standins"]}
+            for file in leaf.lists["files"]:
                 path = file["entry"]["path"]
                 form, _ = variant(file["content"])
                 if form == "Storage":
@@ -1294,8 +1641,10 @@ def read_store(folder, to, signer, passphrase):
     walked = {}
     try:
         store.read_log()
+        store.read_checkpoint()
         store.replay()
         store.check_commits()
+        store.check_checkpoint()
         store.check_small_records()
         if signer and any(commit["signer"].hex() != signer for commit in store.commits):
             last = store.commits[-1]
@@ -1319,6 +1668,15 @@ def read_store(folder, to, signer, passphrase):
         "blocks": len(store.blocks),
         "staged": len(store.staged),
         "commits": len(store.commits),
+        "forgotten": sum(commit.get("forgotten", False) for commit in store.commits),
+        "compacted": store.compacted(),
+        "reached": store.reached,
+        "checkpoint": bool(store.checkpoint),
+        "compared": store.compared
+        | {
+            "blocks": len(store.blocks),
+            "roots": sum(c["root"] == c["snapshot"]["root"] for c in store.commits),
+        },
         **store.counts(),
         **walked,
     }
@@ -1333,7 +1691,9 @@ def read_store(folder, to, signer, passphrase):
             "epoch": last["snapshot"]["cursor"]["epoch"]["counter"],
             "sequence": last["snapshot"]["cursor"]["sequence"],
             "copies": len(store.copies[last["number"]]),
-            "every_root": all(c["root"] == c["snapshot"]["root"] for c in store.commits),
+            "every_root": all(
+                c["root"] == c["snapshot"]["root"] for c in store.commits if not c.get("forgotten")
+            ),
         }
     return report
 
@@ -1433,12 +1793,83 @@ def golden_commit(data):
 
 def golden_leaf(data):
     item = decode(leaf_item, data)
-    form, found = variant(item)
-    if form == "Whole":
-        check_leaf_record(found)
-        entries = [file["entry"] for file in found["files"]]
-        item["digest of the manifest"] = manifest_digest(entries) if entries else None
+    check_key(item["summary"]["key"])
+    lists = {name: variant(item[name]) for name in LISTS}
+    here = {name: found for name, (form, found) in lists.items() if form == "Here"}
+    check_lists(item["summary"]["key"], here)
+    if "files" in here:
+        check_summary(item["summary"], here["files"])
+    if len(here) == len(LISTS):
+        check_standins(here)
     return item
+
+
+def golden_page(form):
+    def read(data):
+        items = page_items(form, data)
+        need(items, "a page without items")
+        if form is file_record:
+            check_ascending([path_of(item) for item in items], "items of a page")
+        return {"items": items, "digest": digest("record", data)}
+
+    return read
+
+
+def golden_unstage(data):
+    record = decode(unstage_record, data)
+    for key in record["keys"]:
+        check_key(key)
+    return record
+
+
+def golden_checkpoint(kind):
+    """An item of a checkpoint; and of a file with it and an end in it."""
+
+    def read(data):
+        item = decode(CHECKPOINT_FORMS[kind], data)
+        if kind == "leaves":
+            check_key(item["summary"]["key"])
+        if kind == "end":
+            item["commit"]["signed"]["body"] = believed(item["commit"]["signed"])
+        form = golden_form(PLAIN)
+        file = made_header(form.id, CHECKPOINT)
+        number = {name: number for number, name in CHECKPOINT_KINDS.items()}[kind]
+        file += made_block(form, len(file), number, 1, data)
+        try:
+            found = checkpoint_items(file, form)[kind]
+        except Malformed as error:
+            need(kind != "end" and str(error) == "0 ends", f"a file with this item: {error}")
+        else:
+            need(len(found) == 1, "a file with this end")
+        for at in range(len(file)):
+            rotten = bytearray(file)
+            rotten[at] ^= 1
+            try:
+                checkpoint_items(bytes(rotten), form)
+            except Malformed as error:
+                need(str(error) != "0 ends", f"byte {at} of a checkpoint may rot [S10-9]")
+            else:
+                raise Malformed(f"byte {at} of a checkpoint may rot [S10-9]")
+        return item
+
+    return read
+
+
+def made_header(store, number):
+    """A header as section 9.1 has it."""
+    head = b"hikaeSEG" + PLAIN.to_bytes(4, "little") + number.to_bytes(4, "little") + store
+    return head + digest("header", head)[:8]
+
+
+def made_block(form, offset, kind, number, item):
+    """A block of a checkpoint with one item, in codec 0."""
+    body = (1).to_bytes(4, "little") + len(item).to_bytes(4, "little") + item
+    size = len(body).to_bytes(4, "little")
+    head = b"hkBL" + bytes([kind, 0, 0, 0]) + number.to_bytes(8, "little") + bytes(4)
+    head += size + size + bytes(4) + digest("block", body)
+    place = form.id + CHECKPOINT.to_bytes(4, "little") + offset.to_bytes(8, "little")
+    head += digest("header", place + head)[:8]
+    return head + body + bytes(-len(body) % 8)
 
 
 GOLDEN_STORE = bytes([7]) * 16
@@ -1524,9 +1955,15 @@ GOLDEN = {
     "snapshot": of(snapshot),
     "block_header": golden_block_header,
     "commit_record": golden_commit,
+    "checkpoint_block": golden_checkpoint("blocks"),
+    "checkpoint_commit": golden_checkpoint("commits"),
+    "checkpoint_end": golden_checkpoint("end"),
+    "checkpoint_leaf": golden_checkpoint("leaves"),
     "leaf_empty": golden_leaf,
-    "leaf_split": golden_leaf,
-    "leaf_whole": golden_leaf,
+    "leaf_paged": golden_leaf,
+    "leaf_record": golden_leaf,
+    "page_files": golden_page(file_record),
+    "page_pages": golden_page(page_ref),
     "pieces": of(pieces),
     "sealed_block": golden_sealed_block,
     "segment": golden_segment,
@@ -1535,6 +1972,7 @@ GOLDEN = {
     "store_id": golden_header(0),
     "store_id_sealed": golden_header(0, SEALED),
     "store_key": golden_key_file,
+    "unstage_record": golden_unstage,
 }
 
 
@@ -1576,9 +2014,14 @@ def shown(value):
     return str(value)
 
 
+def plain(value):
+    """The fields of a struct, without the bytes that it was."""
+    return [(name, found) for name, found in value.items() if name != "raw"]
+
+
 def line(value):
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{name}: {line(found)}" for name, found in value.items()) + "}"
+        return "{" + ", ".join(f"{name}: {line(found)}" for name, found in plain(value)) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(line(found) for found in value) + "]"
     return shown(value)
@@ -1587,7 +2030,7 @@ def line(value):
 def show(value, depth):
     indent = "    " * depth
     if isinstance(value, dict):
-        for name, found in value.items():
+        for name, found in plain(value):
             if isinstance(found, (dict, list)) and found:
                 print(f"{indent}{name}")
                 show(found, depth + 1)
