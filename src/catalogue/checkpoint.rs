@@ -10,11 +10,12 @@ use serde::{Deserialize, Serialize};
 
 use super::CatalogueError;
 use super::commit::Commit;
-use super::db::{Db, LeafValue};
+use super::db::Db;
 use super::item::{LeafSummary, encode};
 use super::leaf::RecordPlace;
 use super::open::RECORDS_LEVEL;
 use super::replay::{Replay, wrong};
+use super::value::LeafValue;
 use crate::segment::{
     BlockFileWriter, BlockKind, BlockPlace, LogEnd, SegmentFolder, SegmentReader, read_block_file,
 };

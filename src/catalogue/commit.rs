@@ -5,7 +5,7 @@ use hikae_protocol::snapshot::{SignedSnapshot, Snapshot};
 use serde::{Deserialize, Serialize};
 
 use super::CatalogueError;
-use super::db::LeafValue;
+use super::value::LeafValue;
 
 /// The record of a commit, one block of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

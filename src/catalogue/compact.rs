@@ -11,10 +11,10 @@ use hikae_protocol::message::decode;
 use serde::Serialize;
 
 use super::CatalogueError;
-use super::checkpoint::{self, CHECKPOINT};
 use super::item::List;
 use super::leaf::{ContentPlace, FileRecord, RecordPlace};
 use super::open::Catalogue;
+use super::records::Blocks;
 use super::replay::wrong;
 use crate::progress::Monitor;
 use crate::segment::{BlockHeader, BlockKind};
@@ -68,11 +68,29 @@ impl Catalogue {
         let Some(commit) = self.commit_record() else {
             return Ok(report);
         };
-        let oldest = oldest.min(commit.number);
+        // What was forgotten before is gone.
+        let first = self.commits()?.first().map_or(0, |(number, _)| *number);
+        let oldest = oldest.max(first).min(commit.number);
         monitor.stage("find what is needed", None);
         let live = self.live_blocks(oldest, monitor)?;
-        let needed =
-            |header: &BlockHeader| header.kind == BlockKind::Unstage || live.contains(&header.id);
+        let forgotten: Vec<u64> = self
+            .commits()?
+            .into_iter()
+            .map(|(number, _)| number)
+            .filter(|&number| number < oldest)
+            .collect();
+        if !forgotten.is_empty() {
+            // First: a state of which something is gone is never looked for.
+            self.append_prune(oldest)?;
+        }
+        for &number in &forgotten {
+            self.db.forget_commit(number)?;
+        }
+        report.commits_forgotten = forgotten.len() as u64;
+        let needed = |header: &BlockHeader| {
+            matches!(header.kind, BlockKind::Unstage | BlockKind::Prune)
+                || live.contains(&header.id)
+        };
         let newest = self.segments.segment_use(self.log_end().segment, needed)?;
         if newest.is_worth_it(DEAD_SHARE) {
             self.roll()?;
@@ -95,8 +113,7 @@ impl Catalogue {
             }
             if !touched {
                 // It says where blocks lie.
-                self.files().remove(CHECKPOINT)?;
-                self.files().sync_folder("")?;
+                self.remove_checkpoint()?;
                 touched = true;
             }
             let compact = self.segments.compact(number, needed)?;
@@ -105,14 +122,8 @@ impl Catalogue {
             report.segments_compacted += 1;
         }
         report.bytes_before += self.log_end().offset;
-        for (number, _) in self.commits()? {
-            if number < oldest {
-                self.db.forget_commit(number)?;
-                report.commits_forgotten += 1;
-            }
-        }
         if touched && self.all_staged()?.is_empty() {
-            checkpoint::write(&self.segments, &self.db, self.log_end(), &commit)?;
+            self.write_checkpoint(&commit)?;
         }
         report.seconds = started.elapsed().as_secs_f64();
         Ok(report)

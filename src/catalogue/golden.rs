@@ -10,7 +10,9 @@ use serde::de::DeserializeOwned;
 
 use super::Commit;
 use super::checkpoint::{CheckpointBlock, CheckpointCommit, CheckpointEnd, CheckpointLeaf};
-use super::item::{LeafItem, LeafSummary, List, PageList, PageRef, Unstage, encode, page_items};
+use super::item::{
+    LeafItem, LeafSummary, List, PageList, PageRef, Prune, Unstage, encode, page_items,
+};
 use super::leaf::{ContentPlace, FileRecord, LeafRecord, RecordPlace, StatRecord};
 use crate::disk::golden::{assert_golden, golden};
 use crate::segment::LogEnd;
@@ -149,6 +151,12 @@ fn an_unstage_record() {
         keys: vec![b"F/L".to_vec(), b"F/L/000/001/0000001".to_vec()],
     };
     assert_eq!(both_ways("unstage_record", &unstage), unstage);
+}
+
+#[test]
+fn a_prune_record() {
+    let prune = Prune { oldest: 300 };
+    assert_eq!(both_ways("prune_record", &prune), prune);
 }
 
 #[test]

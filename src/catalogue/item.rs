@@ -218,6 +218,13 @@ pub(super) struct Unstage {
     pub keys: Vec<Vec<u8>>,
 }
 
+/// The item of a block of kind prune.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Prune {
+    /// The oldest commit that can be looked back to.
+    pub oldest: u64,
+}
+
 impl<T> List<T> {
     /// Its pages, if it has any.
     pub(super) fn paged(self) -> Option<PageList> {

@@ -7,6 +7,8 @@
 mod checkpoint;
 mod commit;
 mod compact;
+#[cfg(test)]
+mod compact_tests;
 mod db;
 #[cfg(test)]
 mod golden;
@@ -22,14 +24,15 @@ mod replay;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod value;
 
 pub use commit::{Commit, Totals};
 pub use compact::CompactReport;
-pub use db::LeafValue;
 pub use leaf::{ContentPlace, FileRecord, LeafRecord, RecordPlace, StatRecord};
 pub use open::{Catalogue, Limits, RebuildReport, View};
 pub use rebuild::StoreState;
 pub use tree::TreeUpdate;
+pub use value::LeafValue;
 
 use std::path::PathBuf;
 

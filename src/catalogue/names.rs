@@ -108,7 +108,8 @@ mod tests {
 
     use super::*;
     use crate::catalogue::RecordPlace;
-    use crate::catalogue::db::{Db, LeafValue};
+    use crate::catalogue::db::Db;
+    use crate::catalogue::value::LeafValue;
 
     fn sealed() -> Names {
         Names(Some(Arc::new(Seal::with_key([7; 16], [9; 32]))))

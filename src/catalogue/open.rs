@@ -13,10 +13,11 @@ use hikae_protocol::tree::ChildKind;
 use serde::Serialize;
 
 use super::commit::{Commit, Totals};
-use super::db::{Db, LeafValue};
-use super::item::encode;
+use super::db::Db;
+use super::item::{Prune, encode};
 use super::leaf::{ContentPlace, LeafRecord, RecordPlace};
 use super::tree::{TreeUpdate, update};
+use super::value::LeafValue;
 use super::{CatalogueError, checkpoint, rebuild};
 use crate::disk::{StoreFiles, StoreFolder};
 use crate::progress::Monitor;
@@ -124,7 +125,7 @@ impl Catalogue {
     /// Errors: `CatalogueError`.
     pub fn discard_index(folder: &Path) -> Result<(), CatalogueError> {
         let files = StoreFolder::open(folder, &[SEGMENTS])?;
-        rebuild::discard(&files)
+        rebuild::discard(&files, &folder.join("catalogue"))
     }
 
     /// Opens the store with these files, whose index is the folder `index`.
@@ -455,10 +456,7 @@ impl Catalogue {
     /// has bytes, so that it never costs more than the log itself.
     fn checkpoint_if_due(&self, commit: &Commit) {
         let log = self.log().end();
-        let mut last = self
-            .checkpoint
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.last_checkpoint();
         let appended = log.bytes_since(*last, self.limits.segment_bytes);
         let length = self.files.length(checkpoint::CHECKPOINT);
         let due = length.ok().flatten().unwrap_or(0);
@@ -470,6 +468,36 @@ impl Catalogue {
             // The commit stands, and a rebuild only takes longer.
             Err(error) => tracing::warn!(%error, "no checkpoint was written"),
         }
+    }
+
+    /// Writes a checkpoint now; nothing may be staged.
+    pub(super) fn write_checkpoint(&self, commit: &Commit) -> Result<(), CatalogueError> {
+        let log = self.log().end();
+        checkpoint::write(&self.segments, &self.db, log, commit)?;
+        *self.last_checkpoint() = log;
+        Ok(())
+    }
+
+    /// Removes the checkpoint, durably.
+    pub(super) fn remove_checkpoint(&self) -> Result<(), CatalogueError> {
+        self.files.remove(checkpoint::CHECKPOINT)?;
+        self.files.sync_folder("")?;
+        *self.last_checkpoint() = LogEnd::EMPTY;
+        Ok(())
+    }
+
+    fn last_checkpoint(&self) -> MutexGuard<'_, LogEnd> {
+        let last = self.checkpoint.lock();
+        last.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Appends, durably, that commits before `oldest` are forgotten.
+    pub(super) fn append_prune(&self, oldest: u64) -> Result<(), CatalogueError> {
+        let mut pack = PackBuilder::default();
+        pack.push(&encode(&Prune { oldest })?);
+        let pack = pack.finish(RECORDS_LEVEL).map_err(CatalogueError::Pack)?;
+        self.append(BlockKind::Prune, &pack)?;
+        self.sync()
     }
 
     /// Leaves that the node's own commits after `number` brought, in canonical

@@ -161,10 +161,14 @@ pub(super) fn mark_clean(
 /// Takes away what spares the reading of segments.
 ///
 /// Errors: `CatalogueError`.
-pub(super) fn discard(files: &dyn StoreFiles) -> Result<(), CatalogueError> {
+pub(super) fn discard(files: &dyn StoreFiles, index: &Path) -> Result<(), CatalogueError> {
     files.remove(CLEAN)?;
     files.remove(checkpoint::CHECKPOINT)?;
-    Ok(files.sync_folder("")?)
+    files.sync_folder("")?;
+    match index.exists() {
+        true => fs::remove_dir_all(index).map_err(disk("remove", index)),
+        false => Ok(()),
+    }
 }
 
 /// The digest of the index's files, by name; none if there is no index.
@@ -246,12 +250,15 @@ fn rebuild(
         fs::remove_dir_all(index).map_err(disk("remove", index))?;
     }
     let StoreState {
-        replay,
+        mut replay,
         from,
         end,
         damages,
     } = StoreState::read(&segments, monitor)?;
     let from_checkpoint = from != LogEnd::EMPTY;
+    if !damages.is_empty() {
+        replay.drop_unreadable(&segments);
+    }
     let db = Db::open(index, segments.seal())?;
     let (head, root_matches) = replay.index(&db)?;
     let mut checkpoint = from;

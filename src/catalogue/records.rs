@@ -1,13 +1,15 @@
 //! Leaf records in the segments: written in pages that are shared with the
 //! record before, read whole.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use hikae_protocol::message::{Tombstone, decode};
 use hikae_protocol::objectpath::LeafKey;
-use hikae_protocol::pack::PackBuilder;
+use hikae_protocol::pack::{Items, PackBuilder};
 use serde::de::DeserializeOwned;
 
 use super::CatalogueError;
-use super::db::LeafValue;
 use super::item::{
     KnownPages, LIST_LEVEL_MAX, LeafItem, LeafItemRef, LeafSummary, List, PageList, PageRef,
     Unstage, encode, page_digest, page_items, write_list,
@@ -15,18 +17,25 @@ use super::item::{
 use super::leaf::{FileRecord, LeafRecord, RecordPlace};
 use super::open::{Catalogue, RECORDS_LEVEL, missing};
 use super::replay::wrong;
-use crate::segment::BlockKind;
+use super::value::LeafValue;
+use crate::segment::{BlockKind, BlockPlace, SegmentReader};
 
 /// Bytes of leaf records, or of pages, that share a block, before compression.
 const RECORDS_BLOCK_BYTES: usize = 128 * 1024;
 /// Keys in one block of dropped leaves: they fit whatever their length.
 const UNSTAGE_KEYS_MAX: usize = 512;
 
-impl Catalogue {
+/// Who has blocks reads records from them.
+pub(super) trait Blocks {
+    /// The items of a block.
+    ///
+    /// Errors: `CatalogueError`.
+    fn items_of(&self, block: u64) -> Result<Arc<Items>, CatalogueError>;
+
     /// The record at `place`.
     ///
     /// Errors: `CatalogueError`.
-    pub fn record(&self, place: RecordPlace) -> Result<LeafRecord, CatalogueError> {
+    fn record_at(&self, place: RecordPlace) -> Result<LeafRecord, CatalogueError> {
         let LeafItem {
             summary,
             previous,
@@ -47,8 +56,8 @@ impl Catalogue {
         })
     }
 
-    pub(super) fn leaf_item(&self, place: RecordPlace) -> Result<LeafItem, CatalogueError> {
-        let items = self.items(place.block)?;
+    fn leaf_item(&self, place: RecordPlace) -> Result<LeafItem, CatalogueError> {
+        let items = self.items_of(place.block)?;
         let bytes = items.get(place.index).ok_or(missing(place))?;
         decode(bytes).map_err(|source| wrong(place.block, place.index, "leaf record", source))
     }
@@ -66,7 +75,7 @@ impl Catalogue {
     }
 
     /// The pages that hold a list's items; every page is shown to `each`.
-    pub(super) fn lowest_pages(
+    fn lowest_pages(
         &self,
         list: PageList,
         mut each: impl FnMut(&PageRef),
@@ -84,17 +93,43 @@ impl Catalogue {
         Ok(pages)
     }
 
-    pub(super) fn page<T: DeserializeOwned>(
-        &self,
-        page: &PageRef,
-    ) -> Result<Vec<T>, CatalogueError> {
+    fn page<T: DeserializeOwned>(&self, page: &PageRef) -> Result<Vec<T>, CatalogueError> {
         let place = page.place;
-        let items = self.items(place.block)?;
+        let items = self.items_of(place.block)?;
         let bytes = items.get(place.index).ok_or(missing(place))?;
         if page_digest(bytes) != page.digest {
             return Err(missing(place));
         }
         page_items(bytes).map_err(|source| wrong(place.block, place.index, "page", source))
+    }
+}
+
+impl Blocks for Catalogue {
+    fn items_of(&self, block: u64) -> Result<Arc<Items>, CatalogueError> {
+        self.items(block)
+    }
+}
+
+/// Blocks of segments, without an index.
+pub(super) struct SegmentBlocks<'a> {
+    pub reader: SegmentReader,
+    pub places: &'a HashMap<u64, BlockPlace>,
+}
+
+impl Blocks for SegmentBlocks<'_> {
+    fn items_of(&self, block: u64) -> Result<Arc<Items>, CatalogueError> {
+        let place = self.places.get(&block).copied();
+        let place = place.ok_or(missing(RecordPlace { block, index: 0 }))?;
+        Ok(self.reader.items(block, place)?)
+    }
+}
+
+impl Catalogue {
+    /// The record at `place`.
+    ///
+    /// Errors: `CatalogueError`.
+    pub fn record(&self, place: RecordPlace) -> Result<LeafRecord, CatalogueError> {
+        self.record_at(place)
     }
 
     /// Every page of the record at `place`.

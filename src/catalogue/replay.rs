@@ -10,12 +10,14 @@ use hikae_protocol::tree::root_digest;
 
 use super::CatalogueError;
 use super::commit::{Commit, Totals};
-use super::db::{Db, LeafValue};
-use super::item::{LeafSummary, Unstage};
+use super::db::Db;
+use super::item::{LeafSummary, Prune, Unstage};
 use super::leaf::RecordPlace;
 use super::open::Head;
+use super::records::{Blocks, SegmentBlocks};
 use super::tree::update;
-use crate::segment::{BlockKind, BlockPlace, ScannedBlock};
+use super::value::LeafValue;
+use crate::segment::{BlockKind, BlockPlace, ScannedBlock, SegmentFolder, SegmentReader};
 
 /// Leaves that are written to the index at a time.
 const BATCH_LEAVES: usize = 16 * 1024;
@@ -48,6 +50,13 @@ impl Replay {
                 let dropped: Unstage = decode(items.get(0).unwrap_or_default())
                     .map_err(|source| wrong(header.id, 0, "unstage record", source))?;
                 self.unstage(&dropped);
+                Ok(())
+            }
+            BlockKind::Prune => {
+                let items = scanned.items()?;
+                let prune: Prune = decode(items.get(0).unwrap_or_default())
+                    .map_err(|source| wrong(header.id, 0, "prune record", source))?;
+                self.commits = self.commits.split_off(&prune.oldest);
                 Ok(())
             }
             BlockKind::Commit => {
@@ -106,6 +115,25 @@ impl Replay {
         self.commits
             .insert(commit.number, (block, commit.accepted_ms));
         self.commit = Some(commit);
+    }
+
+    /// Drops the leaves whose records can't be read to their end: pages of
+    /// them lie in blocks that are damaged. As those whose records were lost
+    /// they are missed by the root, and come again.
+    pub(super) fn drop_unreadable(&mut self, segments: &SegmentFolder) {
+        let blocks = SegmentBlocks {
+            reader: SegmentReader::new(segments),
+            places: &self.blocks,
+        };
+        let readable = |key: &LeafKey, value: &LeafValue| {
+            let record = blocks.record_at(value.place);
+            if let Err(error) = &record {
+                tracing::error!(leaf = %key.text(), %error, "its record is damaged");
+            }
+            record.is_ok()
+        };
+        self.tree.retain(|key, value| readable(key, value));
+        self.staged.retain(|key, value| readable(key, value));
     }
 
     /// Writes the index: leaves in canonical order, and the tree over them.

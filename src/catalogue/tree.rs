@@ -107,8 +107,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::catalogue::db::LeafValue;
     use crate::catalogue::leaf::RecordPlace;
+    use crate::catalogue::value::LeafValue;
     use crate::seal::Seal;
     use hikae_protocol::tree::oracle_root;
 

@@ -15,6 +15,7 @@ use hikae_protocol::limits::PACK_RAW_BYTES_MAX;
 use hikae_protocol::pack::{Items, Pack, PackError};
 
 use super::SegmentError;
+use super::file::FILE_NUMBER;
 use super::folder::StoreId;
 use super::log::BlockPlace;
 use crate::seal::{SEALED_MORE_BYTES, Seal, SealError};
@@ -39,6 +40,8 @@ pub enum BlockKind {
     Commit,
     /// One record that names staged leaves that are dropped.
     Unstage,
+    /// One record that says which commits are forgotten.
+    Prune,
     /// Of a checkpoint: leaves of the tree.
     CheckpointLeaves,
     /// Of a checkpoint: where blocks lie.
@@ -49,7 +52,7 @@ pub enum BlockKind {
     CheckpointEnd,
 }
 
-const KINDS: [(BlockKind, u8); 9] = [
+const KINDS: [(BlockKind, u8); 10] = [
     (BlockKind::Contents, 1),
     (BlockKind::Leaves, 2),
     (BlockKind::Pages, 3),
@@ -59,9 +62,21 @@ const KINDS: [(BlockKind, u8); 9] = [
     (BlockKind::CheckpointBlocks, 7),
     (BlockKind::CheckpointCommits, 8),
     (BlockKind::CheckpointEnd, 9),
+    (BlockKind::Prune, 10),
 ];
 
 impl BlockKind {
+    /// Whether such blocks are a checkpoint's; others are a segment's.
+    pub fn is_of_checkpoint(self) -> bool {
+        matches!(
+            self,
+            BlockKind::CheckpointLeaves
+                | BlockKind::CheckpointBlocks
+                | BlockKind::CheckpointCommits
+                | BlockKind::CheckpointEnd
+        )
+    }
+
     fn byte(self) -> u8 {
         KINDS
             .iter()
@@ -140,7 +155,9 @@ impl BlockHeader {
         };
         let bounded = header.stored_bytes as usize <= PACK_RAW_BYTES_MAX + header.more_bytes()
             && header.raw_bytes as usize <= PACK_RAW_BYTES_MAX;
-        (bounded && header.key == store.key()).then_some(header)
+        let in_checkpoint = place.segment == FILE_NUMBER;
+        let is_here = header.kind.is_of_checkpoint() == in_checkpoint;
+        (bounded && is_here && header.key == store.key()).then_some(header)
     }
 
     /// Bytes that sealing added.

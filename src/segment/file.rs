@@ -10,7 +10,7 @@ use super::log::BlockPlace;
 use super::reader::read_block;
 
 /// The number that stands in the header of such a file; no segment has it.
-const FILE_NUMBER: u32 = u32::MAX;
+pub(super) const FILE_NUMBER: u32 = u32::MAX;
 /// Bytes that are collected before they are written.
 const WRITE_BYTES: usize = 1024 * 1024;
 

@@ -401,6 +401,10 @@ def unstage_record(p):
     return {"commit": p.u64(), "keys": p.list(Postcard.bytes)}
 
 
+def prune_record(p):
+    return {"oldest": p.u64()}
+
+
 def log_end(p):
     return {"segment": p.u32(), "offset": p.u64(), "next_id": p.u64()}
 
@@ -828,7 +832,7 @@ def root_digest(leaves):
 
 SEGMENT_HEADER_BYTES = 40
 BLOCK_HEADER_BYTES = 72
-KINDS = {1: "contents", 2: "leaves", 3: "pages", 4: "commit", 5: "unstage"}
+KINDS = {1: "contents", 2: "leaves", 3: "pages", 4: "commit", 5: "unstage", 10: "prune"}
 CHECKPOINT = 0xFFFF_FFFF
 CHECKPOINT_KINDS = {6: "leaves", 7: "blocks", 8: "commits", 9: "end"}
 
@@ -1077,6 +1081,8 @@ class Store:
         self.form = None
         self.segments = {}  # number -> bytes
         self.blocks, self.by_id, self.order = [], {}, {}
+        # The oldest commit that is kept; 0: all are.
+        self.oldest = 0
         self.staged, self.tree = {}, {}
         self.commits, self.copies = [], {}
         self.number, self.reached = 0, 0
@@ -1227,7 +1233,7 @@ class Store:
         return len(self.by_id) < max(self.by_id, default=0)
 
     def step(self, block, items):
-        if block.kind in ("unstage", "commit"):
+        if block.kind in ("unstage", "commit", "prune"):
             need(len(items) == 1, f"a block of kind {block.kind} of {len(items)} items")
         if block.kind == "leaves":
             for index, item in enumerate(items):
@@ -1240,6 +1246,8 @@ class Store:
                 self.staged.pop(key, None)
             if not record["keys"]:
                 self.staged.clear()
+        elif block.kind == "prune":
+            self.oldest = max(self.oldest, decode(prune_record, items[0])["oldest"])
         elif block.kind == "commit":
             self.commit(block, decode(commit_record, items[0]))
 
@@ -1388,13 +1396,11 @@ class Store:
     # What the log has to agree with.
 
     def check_commits(self):
-        agreed = False
         for commit in self.commits:
             signed, file = commit["snapshot"]["root"], commit["place"]
             last = commit is self.commits[-1]
             # A compaction may have left commits whose states it did not keep.
-            forgotten = self.compacted() and not last and not agreed
-            agreed |= commit["root"] == signed
+            forgotten = commit["number"] < self.oldest
             if commit["root"] != signed:
                 why = (
                     f"commit {commit['number']}: the tree has the root {commit['root'].hex()}, "
@@ -1404,7 +1410,7 @@ class Store:
                     self.damaged(*file, why)
                 else:
                     (self.notes if forgotten else self.odd).append(why)
-            commit["forgotten"] = not agreed
+            commit["forgotten"] = forgotten
             copies = len(self.copies[commit["number"]])
             if copies != 2 and not commit["forgotten"]:
                 self.odd.append(f"commit {commit['number']} is there {copies} times [S9-14]")
@@ -1449,7 +1455,7 @@ class Store:
             "tree": dict(self.tree),
             "staged": len(self.staged),
             "blocks": list(self.by_id.values()),
-            "commits": list(self.commits),
+            "commits": [c for c in self.commits if c["number"] >= self.oldest],
         }
 
     def check_checkpoint(self):
@@ -1483,7 +1489,7 @@ class Store:
         need(blocks == told, f"other blocks in the checkpoint: {sorted(blocks ^ told)[:5]}")
         commits = [(c["number"], c["block"], c["accepted_ms"]) for c in state["commits"]]
         told = [(c["number"], c["block"], c["accepted_ms"]) for c in found["commits"]]
-        need(commits[-len(told) :] == told, f"other commits: {commits}, not {told}")
+        need(commits == told, f"other commits: {commits}, not {told}")
         need(state["commits"][-1]["record"] == end["commit"], "another commit in the checkpoint")
 
     def check_small_records(self):
@@ -1968,6 +1974,7 @@ GOLDEN = {
     "sealed_block": golden_sealed_block,
     "segment": golden_segment,
     "segment_header": golden_header(1),
+    "prune_record": of(prune_record),
     "small_record": golden_small_record,
     "store_id": golden_header(0),
     "store_id_sealed": golden_header(0, SEALED),
