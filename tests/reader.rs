@@ -313,7 +313,9 @@ fn another_reader_reads_a_checkpoint_and_what_a_compaction_left() {
     let keep = begun.elapsed().as_secs() + 5;
     let path = site.path("backup/hikae.toml");
     let text = fs::read_to_string(&path).unwrap();
-    fs::write(&path, format!("{text}[retention]\nkeep = \"{keep}s\"\n")).unwrap();
+    let longer = text.replace("keep = \"1s\"", &format!("keep = \"{keep}s\""));
+    assert_ne!(longer, text);
+    fs::write(&path, longer).unwrap();
     let before = report_of(&[]);
     let pruned = site.backup(&["prune"]).ok();
     assert_eq!(pruned["oldest_commit"], 3, "{pruned:#}");

@@ -101,7 +101,7 @@ fn a_rebuild_begins_at_the_checkpoint() {
     );
 }
 
-/// [S9-15] [S10-8] a compaction frees what only forgotten commits need, and nothing
+/// [S9-15] [S9-17] [S10-8] a compaction frees what only forgotten commits need, and nothing
 /// else: every later state is read as before, also after a rebuild.
 #[test]
 fn a_compaction_keeps_every_state_that_is_kept() {
