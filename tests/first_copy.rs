@@ -12,7 +12,9 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use harness::{Process, Site, copy, differences, look, rsync_work, samples};
+use harness::{
+    Process, Site, assert_unchanged_costs_nothing, copy, differences, look, rsync_work, samples,
+};
 use serde_json::Value;
 
 /// Scans, serves and syncs; the reports of both sides agree.
@@ -141,6 +143,7 @@ fn two_hundred_thousand_records_arrive_equal() {
     let site = Site::generated(5, 16_000, 200_000);
     let _center = first_sync(&site);
     assert!(arrived_equal(&site) >= 200_000);
+    assert_unchanged_costs_nothing(&site);
 }
 
 /// The differences that a verification with exit code 3 names.

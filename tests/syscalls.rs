@@ -18,7 +18,7 @@
 //! those that wake a thread. The index of a store may be lost at any moment:
 //! where its own calls fail, no more is asked than that the next run is equal.
 //!
-//! `HIKAE_SYSCALLS=all` takes every N; else growing steps, and 1 to 10 where a
+//! `HIKAE_SYSCALLS=all` takes every N; else growing steps, and 1 to 5 where a
 //! day's sync is killed.
 //! `HIKAE_KEEP` leaves the folder of a failed run.
 
@@ -71,7 +71,7 @@ const CALLS: [(&str, &str); 19] = [
 ];
 
 /// In the short run N grows by this factor.
-const GROWTH: u64 = 3;
+const GROWTH: u64 = 5;
 
 /// Verification reads everything; it is done after each so many runs.
 const VERIFY_EVERY: u64 = 10;
@@ -423,7 +423,7 @@ fn a_sync_killed_at_every_call_ends_equal() {
     if is_impossible("a_sync_killed_at_every_call_ends_equal") {
         return;
     }
-    killed(Scene::day(), 10);
+    killed(Scene::day(), 5);
     killed(Scene::first_copy(), 1);
 }
 

@@ -11,6 +11,7 @@ mod cycle;
 mod folders;
 mod process;
 mod site;
+mod unchanged;
 mod watch;
 
 pub use cycle::{Act, Chance, Change, Clock, Pair, Part, Side, SyncTime, Work, number};
@@ -20,6 +21,7 @@ pub use folders::{
 };
 pub use process::Process;
 pub use site::Site;
+pub use unchanged::{assert_unchanged_costs_nothing, settle};
 pub use watch::{Opened, Watch};
 
 use std::ffi::OsStr;
