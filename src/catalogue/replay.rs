@@ -3,10 +3,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use hikae_protocol::message::decode;
+use hikae_protocol::message::{DecodeError, decode};
 use hikae_protocol::objectpath::LeafKey;
 use hikae_protocol::pack::Items;
 use hikae_protocol::tree::root_digest;
+use serde::de::DeserializeOwned;
 
 use super::CatalogueError;
 use super::commit::{Commit, Totals};
@@ -46,23 +47,17 @@ impl Replay {
         match header.kind {
             BlockKind::Leaves => self.leaves(header.id, &scanned.items()?),
             BlockKind::Unstage => {
-                let items = scanned.items()?;
-                let dropped: Unstage = decode(items.get(0).unwrap_or_default())
-                    .map_err(|source| wrong(header.id, 0, "unstage record", source))?;
+                let dropped: Unstage = only_item(scanned, "unstage record")?;
                 self.unstage(&dropped);
                 Ok(())
             }
             BlockKind::Prune => {
-                let items = scanned.items()?;
-                let prune: Prune = decode(items.get(0).unwrap_or_default())
-                    .map_err(|source| wrong(header.id, 0, "prune record", source))?;
+                let prune: Prune = only_item(scanned, "prune record")?;
                 self.commits = self.commits.split_off(&prune.oldest);
                 Ok(())
             }
             BlockKind::Commit => {
-                let items = scanned.items()?;
-                let commit: Commit = decode(items.get(0).unwrap_or_default())
-                    .map_err(|source| wrong(header.id, 0, "commit", source))?;
+                let commit: Commit = only_item(scanned, "commit")?;
                 self.commit(header.id, commit);
                 Ok(())
             }
@@ -184,11 +179,24 @@ impl Replay {
     }
 }
 
+/// The record of a block that has one.
+fn only_item<T: DeserializeOwned>(
+    scanned: &ScannedBlock,
+    expected: &'static str,
+) -> Result<T, CatalogueError> {
+    let items = scanned.items()?;
+    let wrong = |source| wrong(scanned.block.header.id, 0, expected, source);
+    if items.len() > 1 {
+        return Err(wrong(DecodeError::Trailing(items.len() - 1)));
+    }
+    decode(items.get(0).unwrap_or_default()).map_err(wrong)
+}
+
 pub(super) fn wrong(
     block: u64,
     index: u32,
     expected: &'static str,
-    source: hikae_protocol::message::DecodeError,
+    source: DecodeError,
 ) -> CatalogueError {
     CatalogueError::Record {
         block,
