@@ -392,14 +392,9 @@ fn a_change_of_a_large_leaf_writes_few_pages() {
     read(&again);
 }
 
-/// Lists of all lengths are read as they were written, and an edit writes no
-/// page that was there.
-#[test]
-fn lists_are_read_as_they_were_written() {
-    let folder = tempfile::tempdir().unwrap();
-    let catalogue = open(folder.path());
-    let key = LeafKey::parse(b"F/L/a").unwrap();
-    let file = |at: u32| FileRecord {
+/// A file of which the name has 100 bytes.
+fn long_named(at: u32) -> FileRecord {
+    FileRecord {
         entry: Entry {
             path: ObjectPath::parse(format!("{at:0100}").as_bytes()).unwrap(),
             size: 1,
@@ -409,10 +404,19 @@ fn lists_are_read_as_they_were_written() {
         sequence: 1,
         content: ContentPlace::Lacking,
         stat: None,
-    };
+    }
+}
+
+/// Lists of all lengths are read as they were written, and an edit writes no
+/// page that was there.
+#[test]
+fn lists_are_read_as_they_were_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let catalogue = open(folder.path());
+    let key = LeafKey::parse(b"F/L/a").unwrap();
     for count in [0, 1, 300, 470, 474, 475, 480, 1000, 20_000] {
         let mut record = LeafRecord::empty(key.clone());
-        record.change(&[], (0..count).map(file).collect(), 1);
+        record.change(&[], (0..count).map(long_named).collect(), 1);
         record.commit = 1;
         record.standins = record.files.clone();
         catalogue.stage(vec![record.clone()]).unwrap();
@@ -436,19 +440,8 @@ fn a_rotten_page_is_missed() {
     let catalogue = open(store);
     commit(&catalogue, 1, &[("F/L/b", b"first")]).unwrap();
     let key = LeafKey::parse(b"F/L/a").unwrap();
-    let file = |at: u32| FileRecord {
-        entry: Entry {
-            path: ObjectPath::parse(format!("{at:0100}").as_bytes()).unwrap(),
-            size: 1,
-            mtime_ns: 1,
-            digest: Digest::of_content(&at.to_le_bytes()),
-        },
-        sequence: 2,
-        content: ContentPlace::Lacking,
-        stat: None,
-    };
     let mut record = LeafRecord::empty(key.clone());
-    record.change(&[], (0..2000).map(file).collect(), 2);
+    record.change(&[], (0..2000).map(long_named).collect(), 2);
     catalogue.stage(vec![record]).unwrap();
     let staged = catalogue.all_staged().unwrap();
     commit_staged(&catalogue, 2, &staged).unwrap();
