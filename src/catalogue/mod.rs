@@ -9,6 +9,7 @@ mod commit;
 mod compact;
 #[cfg(test)]
 mod compact_tests;
+mod content;
 mod db;
 #[cfg(test)]
 mod golden;

@@ -543,19 +543,26 @@ impl View<'_> {
     }
 
     /// Leaves that changed after the signer's commit `sequence`, in canonical
-    /// order.
+    /// order. Numbers beyond the last commit's are of an earlier epoch: such
+    /// leaves did not change in this one.
     ///
     /// Errors: `CatalogueError`.
     pub fn changed_since(
         &self,
         sequence: u64,
     ) -> Result<Vec<(LeafKey, LeafValue)>, CatalogueError> {
+        let last = self
+            .head()
+            .map_or(0, |(_, snapshot)| snapshot.cursor.sequence);
         let mut leaves = Vec::new();
         for key in self.catalogue.db.changed_since(sequence) {
             let key = key?;
-            if let Some(value) = self.catalogue.leaf(&key)? {
-                leaves.push((key, value));
-            }
+            let value = self.catalogue.leaf(&key)?;
+            leaves.extend(
+                value
+                    .filter(|value| value.sequence <= last)
+                    .map(|value| (key, value)),
+            );
         }
         leaves.sort_unstable_by(|one, two| one.0.cmp(&two.0));
         Ok(leaves)

@@ -3,13 +3,19 @@
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Context, progress};
-use crate::replicate::node::{Outcome, exit_code};
+use super::{Context, progress, route};
+use crate::progress::Silent;
+use crate::replicate::home::HomeError;
+use crate::replicate::node::{Command, NodeError, Outcome, exit_code};
 use crate::replicate::serve::{Observer, ServeError, serve};
+
+/// Between two pulls that another process is asked for.
+const FOLLOW: Duration = Duration::from_secs(1);
 
 /// Arguments of `serve`.
 #[derive(Debug, Args)]
@@ -38,24 +44,44 @@ pub(super) async fn stay(context: &Context, home: &Path, follow: bool) -> Outcom
             _ = terminate.recv() => {}
         }
     };
-    match serve(
+    tokio::pin!(ended);
+    let served = serve(
         home,
         super::credentials().as_deref(),
         follow,
         &*progress::monitor(),
-        observer,
-        ended,
+        observer.clone(),
+        &mut ended,
     )
-    .await
-    {
-        Ok(()) => Outcome {
-            exit_code: exit_code::DONE,
-            json: serde_json::json!({ "ended": true }),
-            text: "ended".into(),
-        },
+    .await;
+    match served {
+        Ok(()) => by_signal(),
+        Err(ServeError::Node(NodeError::Home(HomeError::Busy(_)))) if follow => {
+            tokio::select! {
+                () = follow_beside(home, &observer) => by_signal(),
+                () = &mut ended => by_signal(),
+            }
+        }
         Err(error @ ServeError::CenterFollows) => Outcome::error(exit_code::USAGE, &error),
         Err(ServeError::Node(error)) => Outcome::error(error.exit_code(), &error),
         Err(error) => Outcome::error(exit_code::FAILED, &error),
+    }
+}
+
+fn by_signal() -> Outcome {
+    Outcome {
+        exit_code: exit_code::DONE,
+        json: serde_json::json!({ "ended": true }),
+        text: "ended".into(),
+    }
+}
+
+/// Another process serves the home: it is asked to pull, again and again.
+async fn follow_beside(home: &Path, observer: &Printed) {
+    loop {
+        let outcome = route::execute(home, Command::Sync, Arc::new(Silent)).await;
+        observer.done(&outcome);
+        tokio::time::sleep(FOLLOW).await;
     }
 }
 

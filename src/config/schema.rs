@@ -277,10 +277,6 @@ impl File {
             Role::Backup | Role::Laptop if !self.index_db.is_empty() => {
                 Err("only a center has an [index_db]".into())
             }
-            Role::Backup | Role::Laptop if !self.listen.is_empty() => Err(
-                "[[listen]] at a backup is not in this version: only a center is pulled from"
-                    .into(),
-            ),
             _ => self.check_names(),
         }
     }
@@ -300,6 +296,14 @@ impl File {
             }
         }
         for source in &self.source {
+            let first = self.source.first().map(Source::signer);
+            if first != Some(source.signer()) {
+                return Err(format!(
+                    "[[source]] {}: every source has to hand on the snapshots of one signer; \
+                     expected trust = the node id that signs",
+                    source.id
+                ));
+            }
             if source.link.is_empty() {
                 return Err(format!(
                     "[source] {}: expected at least one [[source.link]]",

@@ -50,13 +50,23 @@ const REPLICA: &str = r#"
 # Publish the plain SS-MIX2 tree as <tree>/<facility>/<label>/...
 #tree = "/ssmix"
 
-# Where to pull from. Several: the first that answers.
+# Where to pull from. Several that hand on one signer's snapshots: they are
+# asked in this order until the signer itself answered.
 #[[source]]
 #id = "<node id of the center>"
+#trust = "<node id that signs>"   # the center's, when pulling from a backup
 #[[source.link]]
 #name = "sinet"
 #remote = "10.9.1.1:4433"
 #local = "10.9.1.2"           # the local address to leave by
+
+# Others may pull from this copy.
+#[[listen]]
+#link = "sinet"
+#addr = "10.9.3.1:4433"
+#[[peer]]
+#name = "laptop-3"
+#id = "<node id that `hikae init` printed there>"
 "#;
 
 /// The text of a new `hikae.toml`.

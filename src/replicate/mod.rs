@@ -9,6 +9,7 @@ pub mod home;
 pub mod identity;
 pub mod node;
 pub mod passphrase;
+mod peers;
 pub mod prune;
 pub mod replica;
 pub mod serve;

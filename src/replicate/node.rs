@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::center::{Center, CenterError, Look};
 use super::home::{Home, HomeError};
+use super::peers::PeerBook;
 use super::replica::{Replica, ReplicaError, VerifyOptions};
 use super::{status, summary};
 use crate::catalogue::{Catalogue, CatalogueError, RebuildReport};
@@ -247,6 +248,14 @@ impl Node {
         match self {
             Node::Center(center) => Arc::into_inner(center).map_or(Ok(()), Center::close),
             Node::Replica(replica) => Arc::into_inner(replica).map_or(Ok(()), Replica::close),
+        }
+    }
+
+    /// Who may pull from it, and what they told.
+    pub(super) fn peers(&self) -> &PeerBook {
+        match self {
+            Node::Center(center) => center.peers(),
+            Node::Replica(replica) => replica.peers(),
         }
     }
 

@@ -5,16 +5,20 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ed25519_dalek::SigningKey;
 use tokio::task::JoinSet;
 
 use super::center::{Center, Look};
 use super::control::{self, ControlError};
 use super::node::{Command, Node, NodeError, Outcome};
+use crate::config::Config;
 use crate::progress::{Monitor, Silent};
-use crate::transfer::{Holdings, LinkError, listen, serve as serve_peers};
+use crate::transfer::{Holdings, LinkError, Listener, listen, serve as serve_peers};
 
 /// Between two pulls of a replica that follows its source.
 const FOLLOW: Duration = Duration::from_secs(1);
+/// Between two looks at whether the configuration names other peers.
+const RELOAD: Duration = Duration::from_secs(2);
 
 /// Why a node could not stay.
 #[derive(Debug, thiserror::Error)]
@@ -55,44 +59,93 @@ pub async fn serve(
 ) -> Result<(), ServeError> {
     let node = tokio::task::block_in_place(|| Node::open(home, credentials, monitor))?;
     let mut tasks = JoinSet::new();
-    let mut addresses = Vec::new();
-    let mut listeners = Vec::new();
-    let id = match &node {
+    let (id, links) = match &node {
         Node::Center(_) if follow => {
             let _ = node.close();
             return Err(ServeError::CenterFollows);
         }
         Node::Center(center) => {
-            for address in &center.config().listen {
-                let admitting = center.clone();
-                let admits = Arc::new(move |id: &_| admitting.peer(id).is_some());
-                let listener = listen(address, center.key(), admits)?;
-                let bound = listener.address().unwrap_or(address.addr);
-                addresses.push(format!("{} {bound}", address.link));
-                tasks.spawn(serve_peers(listener.clone(), center.clone()));
-                listeners.push(listener);
-            }
+            let links = Links::open(center.config(), center.key(), center.clone())?;
             tasks.spawn(refresh_on_schedule(center.clone(), observer.clone()));
-            center.id()
+            (center.id(), links)
         }
         Node::Replica(replica) => {
+            let links = Links::open(replica.config(), replica.key(), replica.clone())?;
             if follow {
                 tasks.spawn(follow_source(node.clone(), observer.clone()));
             }
-            replica.id()
+            (replica.id(), links)
         }
     };
+    for listener in &links.listeners {
+        tasks.spawn(serve_peers(listener.clone(), links.holdings.clone()));
+    }
     tasks.spawn(control::answer(control::listen(home)?, node.clone()));
-    observer.ready(&id.to_string(), &addresses);
+    tasks.spawn(reload_peers(node.clone()));
+    observer.ready(&id.to_string(), &links.addresses);
     end.await;
-    for listener in listeners {
+    for listener in links.listeners {
         listener.close().await;
     }
+    drop(links.holdings);
     tasks.shutdown().await;
     if let Err(error) = tokio::task::block_in_place(|| node.close()) {
         tracing::warn!(%error, "not closed cleanly; the next start rebuilds the index");
     }
     Ok(())
+}
+
+/// The links that peers reach a node by.
+struct Links {
+    listeners: Vec<Listener>,
+    /// Name and address of each.
+    addresses: Vec<String>,
+    holdings: Arc<dyn Holdings>,
+}
+
+impl Links {
+    fn open(
+        config: &Config,
+        key: &SigningKey,
+        holdings: Arc<dyn Holdings>,
+    ) -> Result<Links, ServeError> {
+        let mut links = Links {
+            listeners: vec![],
+            addresses: vec![],
+            holdings,
+        };
+        for address in &config.listen {
+            let admitting = links.holdings.clone();
+            let admits = Arc::new(move |id: &_| admitting.peer(id).is_some());
+            let listener = listen(address, key, admits)?;
+            let bound = listener.address().unwrap_or(address.addr);
+            links.addresses.push(format!("{} {bound}", address.link));
+            links.listeners.push(listener);
+        }
+        Ok(links)
+    }
+}
+
+/// Reads who may pull again whenever the configuration changed.
+async fn reload_peers(node: Node) {
+    let book = node.peers();
+    let file = book.home().join(crate::config::FILE_NAME);
+    let stamp = || {
+        let found = std::fs::metadata(&file).ok()?;
+        Some((found.modified().ok()?, found.len()))
+    };
+    let mut known = stamp();
+    loop {
+        tokio::time::sleep(RELOAD).await;
+        let now = stamp();
+        if now == known {
+            continue;
+        }
+        known = now;
+        if let Err(error) = book.reload() {
+            tracing::error!(%error, "who may pull stays as it was");
+        }
+    }
 }
 
 async fn refresh_on_schedule(center: Arc<Center>, observer: Arc<dyn Observer>) {

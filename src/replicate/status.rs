@@ -5,9 +5,10 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::center::{Center, RefreshReport};
+use super::peers::{PeerBook, PeerState};
 use super::replica::{Replica, SyncReport};
 use crate::catalogue::{Catalogue, RebuildReport};
-use crate::config::Role;
+use crate::config::{Peer, Role};
 use crate::walk::LeftOut;
 
 /// A node's status.
@@ -154,38 +155,33 @@ fn common(catalogue: &Catalogue, config: &crate::config::Config, node_id: String
     }
 }
 
+/// Who may pull from a node, and how far they are.
+fn peers(book: &PeerBook, catalogue: &Catalogue) -> Vec<PeerStatus> {
+    let own = catalogue.snapshot().map(|snapshot| snapshot.cursor);
+    let status = |(peer, state): (Peer, Option<PeerState>)| {
+        let acknowledged = state.as_ref().and_then(|state| state.acknowledged.clone());
+        let durable = acknowledged.as_ref().and_then(|told| told.durable);
+        let same_epoch = own
+            .zip(durable)
+            .filter(|(own, durable)| own.epoch == durable.epoch);
+        PeerStatus {
+            name: peer.name,
+            node_id: peer.id.to_string(),
+            durable: durable.map(CursorStatus::from),
+            published: acknowledged
+                .and_then(|told| told.published)
+                .map(CursorStatus::from),
+            told_at: state.map(|state| time(state.at_ms)),
+            behind: same_epoch.map(|(own, durable)| own.sequence.saturating_sub(durable.sequence)),
+        }
+    };
+    book.all().into_iter().map(status).collect()
+}
+
 /// The status of a center.
 pub(super) fn center(center: &Center) -> Status {
     let mut status = common(center.catalogue(), center.config(), center.id().to_string());
-    let told = center.peers();
-    let own = center
-        .catalogue()
-        .snapshot()
-        .map(|snapshot| snapshot.cursor);
-    status.peers = center
-        .config()
-        .peer
-        .iter()
-        .map(|peer| {
-            let state = told.get(&peer.id);
-            let acknowledged = state.and_then(|state| state.acknowledged.clone());
-            let durable = acknowledged.as_ref().and_then(|told| told.durable);
-            let same_epoch = own
-                .zip(durable)
-                .filter(|(own, durable)| own.epoch == durable.epoch);
-            PeerStatus {
-                name: peer.name.clone(),
-                node_id: peer.id.to_string(),
-                durable: durable.map(CursorStatus::from),
-                published: acknowledged
-                    .and_then(|told| told.published)
-                    .map(CursorStatus::from),
-                told_at: state.map(|state| time(state.at_ms)),
-                behind: same_epoch
-                    .map(|(own, durable)| own.sequence.saturating_sub(durable.sequence)),
-            }
-        })
-        .collect();
+    status.peers = peers(center.peers(), center.catalogue());
     status.last_refresh = center.last_refresh();
     let left_out = center.left_out();
     status.left_out_total = left_out.total;
@@ -226,5 +222,6 @@ pub(super) fn replica(replica: &Replica) -> Status {
         Err(error) => status.errors.push(error.to_string()),
     }
     status.last_sync = replica.last_sync();
+    status.peers = peers(replica.peers(), catalogue);
     status
 }

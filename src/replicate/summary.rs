@@ -203,6 +203,8 @@ pub(super) fn sync(report: &SyncReport) -> String {
         &report.left_out,
     );
     lines(&mut out, "notes", report.notes.len() as u64, &report.notes);
+    let failed = &report.sources_failed;
+    lines(&mut out, "sources that failed", failed.len() as u64, failed);
     if let Some(root) = report.root {
         let equal = match report.roots_equal {
             true => "equal to the signed one",

@@ -158,7 +158,7 @@ fn check(catalogue: &Catalogue, answer: Answer) -> Result<Option<Proven>, PullEr
         mut leaves,
     } = answer;
     if base == ProofBase::Empty {
-        leaves = with_unlisted(catalogue, leaves)?;
+        leaves = with_unlisted(catalogue, leaves, snapshot.snapshot().cursor.sequence)?;
     }
     let digests = leaves.iter().map(|leaf| (&leaf.key, leaf.digest));
     let root: Digest = catalogue.with_digests(digests)?.root;
@@ -174,10 +174,12 @@ fn check(catalogue: &Catalogue, answer: Answer) -> Result<Option<Proven>, PullEr
     }))
 }
 
-/// A whole list, and a removal for every leaf that it does not name.
+/// A whole list, and a removal for every leaf that it does not name, at the
+/// signer's commit `sequence`: an earlier one is not known.
 fn with_unlisted(
     catalogue: &Catalogue,
     listed: Vec<LeafProof>,
+    sequence: u64,
 ) -> Result<Vec<LeafProof>, PullError> {
     let names: BTreeSet<LeafKey> = listed.iter().map(|leaf| leaf.key.clone()).collect();
     let mut all = listed;
@@ -186,7 +188,7 @@ fn with_unlisted(
             all.push(LeafProof {
                 key,
                 digest: None,
-                sequence: value.sequence,
+                sequence,
                 weight: 0,
             });
         }

@@ -22,6 +22,8 @@ use crate::catalogue::{CatalogueError, FileRecord, LeafRecord};
 
 /// A peer that opened a stream has this long to ask.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(10);
+/// Between two looks at whether a connected peer still may pull.
+const ADMISSION: Duration = Duration::from_secs(2);
 /// zstd level of contents. They rest as they travelled.
 pub(super) const CONTENTS_LEVEL: i32 = 3;
 /// zstd level of proofs and deltas.
@@ -72,7 +74,22 @@ async fn serve_peer(connection: Connection, holdings: Arc<dyn Holdings>) {
     };
     tracing::info!(peer = %peer, remote = %connection.remote_address(), "connected");
     let mut streams = tokio::task::JoinSet::new();
-    while let Ok((send, receive)) = connection.accept_bi().await {
+    let mut admission = tokio::time::interval(ADMISSION);
+    loop {
+        let accepted = tokio::select! {
+            accepted = connection.accept_bi() => accepted,
+            _ = admission.tick() => match holdings.peer(&peer) {
+                Some(_) => continue,
+                None => {
+                    tracing::warn!(peer = %peer, "may not pull any more and is cut off");
+                    connection.close(0_u32.into(), b"");
+                    break;
+                }
+            },
+        };
+        let Ok((send, receive)) = accepted else {
+            break;
+        };
         let holdings = holdings.clone();
         streams.spawn(async move { answer(send, receive, peer, holdings).await });
         while streams.try_join_next().is_some() {}
@@ -231,13 +248,27 @@ fn leaf_at(
     to: &Cursor,
 ) -> Result<Option<LeafRecord>, AnswerError> {
     let catalogue = holdings.catalogue();
-    let epoch = catalogue.snapshot().map(|snapshot| snapshot.cursor.epoch);
-    if epoch != Some(to.epoch) {
-        return Err(refused(RefusedCode::Moved, "another epoch has begun"));
-    }
-    match catalogue.leaf(key)? {
-        Some(value) if value.sequence <= to.sequence => Ok(Some(catalogue.record(value.place)?)),
-        _ => Ok(None),
+    // The leaf and the snapshot are read together; what the leaf's record needs
+    // may be freed meanwhile, and then it has another record.
+    let find = || {
+        let view = catalogue.view();
+        let cursor = view.head().map(|(_, snapshot)| snapshot.cursor);
+        let Some(cursor) = cursor.filter(|cursor| cursor.epoch == to.epoch) else {
+            return Err(refused(RefusedCode::Moved, "another epoch has begun"));
+        };
+        let value = catalogue.leaf(key)?;
+        // A number beyond the last commit's is of an earlier epoch: a replica
+        // keeps it of leaves that are the same in this one.
+        let moved = to.sequence.saturating_add(1)..=cursor.sequence;
+        Ok(value.filter(|value| !moved.contains(&value.sequence)))
+    };
+    let Some(value) = find()? else {
+        return Ok(None);
+    };
+    match catalogue.record(value.place) {
+        Ok(record) => Ok(Some(record)),
+        Err(_) if find()? != Some(value) => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 

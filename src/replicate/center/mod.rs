@@ -34,6 +34,7 @@ use crate::disk::{Directory, DiskError, FileStat};
 use crate::index::{IndexError, SqliteIndex};
 use crate::progress::{Monitor, Silent};
 use crate::replicate::home::Home;
+use crate::replicate::peers::PeerBook;
 use crate::replicate::prune::{Keep, PruneReport, prune};
 use crate::transfer::{ContentError, Holdings};
 use gate::Gate;
@@ -90,15 +91,6 @@ pub enum CenterError {
     Random,
 }
 
-/// What a center knows of a peer, for its status.
-#[derive(Debug, Clone, Default)]
-pub struct PeerState {
-    /// What it last acknowledged.
-    pub acknowledged: Option<Acknowledge>,
-    /// When, milliseconds since the epoch.
-    pub at_ms: i64,
-}
-
 /// An open center.
 pub struct Center {
     home: Home,
@@ -113,7 +105,7 @@ pub struct Center {
     left_out: Mutex<LeftOutSummary>,
     roots: Mutex<BTreeMap<Vec<u8>, PathBuf>>,
     last: Mutex<Option<RefreshReport>>,
-    peers: Mutex<BTreeMap<NodeId, PeerState>>,
+    peers: PeerBook,
     gate: Gate,
 }
 
@@ -158,7 +150,7 @@ impl Center {
             noticed: Mutex::new(BTreeMap::new()),
             roots: Mutex::new(BTreeMap::new()),
             last: Mutex::new(None),
-            peers: Mutex::new(BTreeMap::new()),
+            peers: PeerBook::new(&home.config),
             gate: Gate::default(),
             home,
         })
@@ -189,9 +181,9 @@ impl Center {
         locked(&self.last).clone()
     }
 
-    /// What peers told.
-    pub fn peers(&self) -> BTreeMap<NodeId, PeerState> {
-        locked(&self.peers).clone()
+    /// Who may pull, and what they told.
+    pub(super) fn peers(&self) -> &PeerBook {
+        &self.peers
     }
 
     /// What is not copied: how many, and the first by name.
@@ -369,11 +361,7 @@ impl Holdings for Center {
     }
 
     fn peer(&self, id: &NodeId) -> Option<Peer> {
-        self.config()
-            .peer
-            .iter()
-            .find(|peer| peer.id == *id)
-            .cloned()
+        self.peers.peer(id)
     }
 
     fn beyond(&self, id: &NodeId, held: SignedSnapshot) {
@@ -387,10 +375,6 @@ impl Holdings for Center {
     }
 
     fn acknowledged(&self, id: &NodeId, acknowledge: Acknowledge) {
-        let state = PeerState {
-            acknowledged: Some(acknowledge),
-            at_ms: now_ms(),
-        };
-        locked(&self.peers).insert(*id, state);
+        self.peers.acknowledged(id, acknowledge);
     }
 }

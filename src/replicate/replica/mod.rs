@@ -1,12 +1,14 @@
 //! A replica: pulls from a source, keeps what it pulled in its store, and
 //! shows it as a tree.
 
+mod holdings;
 mod verify;
 
 pub use verify::{Difference, VerifyOptions, VerifyReport};
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use hikae_protocol::digest::Digest;
 use hikae_protocol::message::Acknowledge;
@@ -15,6 +17,7 @@ use serde::Serialize;
 
 use super::center::digest_text;
 use super::home::Home;
+use super::peers::PeerBook;
 use super::prune::{Keep, PruneReport, prune};
 use crate::catalogue::{Catalogue, CatalogueError, LeafRecord};
 use crate::config::{Config, Source};
@@ -25,6 +28,9 @@ use crate::transfer::{
 };
 use crate::walk::{LeftOut, LeftOutReason};
 
+/// A source that could not be pulled from is not waited for again so soon, if
+/// another one answers.
+const REST: Duration = Duration::from_secs(30);
 /// Contents that were left out and are named, at most.
 const NAMED_MAX: usize = 100;
 
@@ -84,15 +90,36 @@ pub struct SyncReport {
     /// Settings that this version does not act on, or that reach less far
     /// than one may think.
     pub notes: Vec<String>,
+    /// Sources that could not be pulled from, though another one could.
+    pub sources_failed: Vec<String>,
     /// How long it took, seconds.
     pub seconds: f64,
+}
+
+impl SyncReport {
+    /// Of several sources, which one's report is told: something new before
+    /// nothing new before something old.
+    fn worth(&self) -> u8 {
+        match (self.pull.changed, self.pull.stale) {
+            (true, _) => 2,
+            (false, false) => 1,
+            (false, true) => 0,
+        }
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// An open replica.
 pub struct Replica {
     home: Home,
     catalogue: Arc<Catalogue>,
+    peers: PeerBook,
     last: Mutex<Option<SyncReport>>,
+    /// Sources that could not be pulled from, and when that was.
+    unreached: Mutex<BTreeMap<NodeId, Instant>>,
     /// One sync or verification at a time.
     turn: tokio::sync::Mutex<()>,
 }
@@ -108,9 +135,11 @@ impl Replica {
             monitor,
         )?);
         Ok(Replica {
+            peers: PeerBook::new(&home.config),
             home,
             catalogue,
             last: Mutex::new(None),
+            unreached: Mutex::new(BTreeMap::new()),
             turn: tokio::sync::Mutex::new(()),
         })
     }
@@ -130,12 +159,19 @@ impl Replica {
         super::identity::node_id(&self.home.key)
     }
 
+    /// Its key.
+    pub fn key(&self) -> &ed25519_dalek::SigningKey {
+        &self.home.key
+    }
+
+    /// Who may pull, and what they told.
+    pub(super) fn peers(&self) -> &PeerBook {
+        &self.peers
+    }
+
     /// The last sync of this process.
     pub fn last_sync(&self) -> Option<SyncReport> {
-        self.last
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        locked(&self.last).clone()
     }
 
     /// What the tree shows.
@@ -177,7 +213,8 @@ impl Replica {
         Ok((total, named))
     }
 
-    /// Pulls from the first source that answers, commits, publishes.
+    /// Pulls from one source after the other until the signer itself answered,
+    /// commits, publishes: what is newest of all that they can prove is taken.
     ///
     /// Errors: `ReplicaError`; what is durable stays durable.
     pub async fn sync(&self, monitor: &dyn Monitor) -> Result<SyncReport, ReplicaError> {
@@ -187,15 +224,31 @@ impl Replica {
             return Err(ReplicaError::NoSource);
         }
         let mut failures = Vec::new();
-        for source in &self.config().source {
+        let mut best: Option<SyncReport> = None;
+        let sources = self.config().source.iter();
+        let (resting, ready): (Vec<_>, Vec<_>) = sources
+            .map(|source| (source, self.rests(source)))
+            .partition(|(_, rests)| *rests);
+        for (source, rests) in ready.into_iter().chain(resting) {
+            // Whoever was out of reach just now is waited for only if nobody
+            // else answered.
+            if best.is_some() && rests {
+                continue;
+            }
             match self.sync_from(source, started, monitor).await {
-                Ok(mut report) => {
-                    report.seconds = started.elapsed().as_secs_f64();
-                    *self.last.lock().unwrap_or_else(PoisonError::into_inner) =
-                        Some(report.clone());
-                    return Ok(report);
+                Ok(report) => {
+                    locked(&self.unreached).remove(&source.id);
+                    best = Some(match best {
+                        Some(best) if best.worth() > report.worth() => best,
+                        _ => report,
+                    });
+                    // Nobody has anything newer than the signer itself.
+                    if source.id == source.signer() {
+                        break;
+                    }
                 }
                 Err(SourceError::Next(error)) => {
+                    locked(&self.unreached).insert(source.id, Instant::now());
                     let links = source.link.iter();
                     let links: Vec<String> = links
                         .map(|link| format!("{} {}", link.name, link.remote))
@@ -205,7 +258,20 @@ impl Replica {
                 Err(SourceError::Stop(error)) => return Err(error),
             }
         }
-        Err(ReplicaError::Sources(failures))
+        let Some(mut report) = best else {
+            return Err(ReplicaError::Sources(failures));
+        };
+        report.seconds = started.elapsed().as_secs_f64();
+        report.sources_failed = failures;
+        *locked(&self.last) = Some(report.clone());
+        Ok(report)
+    }
+
+    /// Whether a source was out of reach a moment ago.
+    fn rests(&self, source: &Source) -> bool {
+        let unreached = locked(&self.unreached);
+        let since = unreached.get(&source.id);
+        since.is_some_and(|since| since.elapsed() < REST)
     }
 
     async fn sync_from(
