@@ -6,13 +6,17 @@
 
 pub mod catalogue;
 pub mod cli;
+pub mod clinical;
 pub mod config;
 pub mod disk;
 pub mod r#gen;
+pub mod hl7;
 pub mod index;
+pub mod language;
 pub mod plan;
 pub mod progress;
 pub mod publish;
+pub mod registry;
 pub mod replicate;
 pub mod seal;
 pub mod segment;
