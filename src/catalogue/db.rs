@@ -373,6 +373,18 @@ impl Db {
         self.commits.insert_raw(&number.to_be_bytes(), &value)
     }
 
+    /// The block of a commit that is remembered.
+    pub(super) fn commit_block(&self, number: u64) -> Result<Option<u64>, CatalogueError> {
+        let value = self.commits.tree.get(number.to_be_bytes());
+        let Some(value) = value.map_err(|error| self.commits.wrong(error))? else {
+            return Ok(None);
+        };
+        let block = value.first_chunk().map(|block| u64::from_le_bytes(*block));
+        block
+            .map(Some)
+            .ok_or_else(|| self.commits.corrupt("commit"))
+    }
+
     /// Forgets a commit.
     pub(super) fn forget_commit(&self, number: u64) -> Result<(), CatalogueError> {
         self.commits.remove_raw(&number.to_be_bytes())

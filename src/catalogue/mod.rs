@@ -13,6 +13,7 @@ mod content;
 mod db;
 #[cfg(test)]
 mod golden;
+mod history;
 mod item;
 #[cfg(test)]
 mod laboratory;

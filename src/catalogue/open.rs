@@ -395,6 +395,29 @@ impl Catalogue {
         update(&self.db, leaves)
     }
 
+    /// Bytes that name facilities or patients, as they are kept beside the
+    /// segments under a name: sealed where the store is.
+    ///
+    /// Errors: `CatalogueError::Segment`.
+    pub fn hide(&self, name: &str, plain: Vec<u8>) -> Result<Vec<u8>, CatalogueError> {
+        let hidden = match self.segments.seal() {
+            None => return Ok(plain),
+            Some(seal) => seal.seal_value(name, &[], &plain),
+        };
+        hidden.map_err(|error| SegmentError::from(error).into())
+    }
+
+    /// What `hide` was given.
+    ///
+    /// Errors: `CatalogueError::Segment` if it is not of this store.
+    pub fn reveal(&self, name: &str, hidden: Vec<u8>) -> Result<Vec<u8>, CatalogueError> {
+        let plain = match self.segments.seal() {
+            None => return Ok(hidden),
+            Some(seal) => seal.open_value(name, &[], &hidden),
+        };
+        plain.map_err(|error| SegmentError::from(error).into())
+    }
+
     /// Makes everything appended so far durable.
     ///
     /// Errors: `CatalogueError::Segment`.

@@ -5,14 +5,17 @@
 //! logs to stderr.
 
 mod demo;
+mod diff;
 mod generate;
 mod init;
 mod progress;
 mod prune;
 mod rebuild;
+mod restore;
 mod route;
 mod scan;
 mod serve;
+mod snapshots;
 mod status;
 mod sync;
 mod verify;
@@ -55,6 +58,12 @@ enum Subcommands {
     Sync(sync::SyncArguments),
     /// Read everything again and name each difference.
     Verify(verify::VerifyArguments),
+    /// List the snapshots that are kept.
+    Snapshots,
+    /// Say what changed between two snapshots: records, by volume and kind.
+    Diff(diff::DiffArguments),
+    /// Write a past state to a folder: all, a volume, a patient.
+    Restore(restore::RestoreArguments),
     /// Forget snapshots beyond the retention and free what only they needed.
     Prune,
     /// Make the index anew from the segments.
@@ -129,6 +138,9 @@ async fn run(context: &Context, command: Subcommands) -> Outcome {
         Subcommands::Serve(arguments) => serve::run(context, &arguments).await,
         Subcommands::Sync(arguments) => sync::run(context, &arguments).await,
         Subcommands::Verify(arguments) => verify::run(context, &arguments).await,
+        Subcommands::Snapshots => snapshots::run(context).await,
+        Subcommands::Diff(arguments) => diff::run(context, arguments).await,
+        Subcommands::Restore(arguments) => restore::run(context, arguments).await,
         Subcommands::Prune => prune::run(context).await,
         Subcommands::Rebuild => rebuild::run(context),
         Subcommands::Status => status::run(context).await,

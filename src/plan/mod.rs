@@ -1,4 +1,9 @@
-//! The plan: from proven differences to bundles. Pure.
+//! The plan: from proven differences to bundles, and what a difference is in
+//! the words of the standard. Pure.
+
+mod change;
+
+pub use change::{Fate, RecordChange, Suspect, Suspicion, changes, kind_of};
 
 use hikae_protocol::digest::Digest;
 use hikae_protocol::limits::{BUNDLE_BYTES, FETCH_LEAVES_MAX, PATH_BYTES_MAX, REQUEST_BYTES_MAX};

@@ -22,7 +22,7 @@ use std::time::Duration;
 use ed25519_dalek::SigningKey;
 use hikae_protocol::digest::Digest;
 use hikae_protocol::entry::Entry;
-use hikae_protocol::objectpath::ObjectPath;
+use hikae_protocol::objectpath::{LeafKey, ObjectPath};
 use hikae_protocol::pack::PackBuilder;
 use hikae_protocol::snapshot::{Cursor, Epoch, Snapshot, VerifiedSnapshot};
 use rand::seq::IndexedRandom;
@@ -260,7 +260,7 @@ impl Subject {
     }
 
     fn publish(&self) -> Result<PublishReport, String> {
-        let done = publish(&self.catalogue, &self.tree(), &Silent);
+        let done = publish(&self.catalogue, &self.tree(), &Targets::new(), &Silent);
         done.map_err(|error| {
             self.stopped.set(self.stopped.get() + 1);
             error.to_string()

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hikae_protocol::entry::Entry;
-use hikae_protocol::objectpath::{LEAF_DEPTH_MAX, LeafKey, ObjectPath, split_last};
+use hikae_protocol::objectpath::{LEAF_DEPTH_MAX, LeafKey, ObjectPath, PathText, split_last};
 
 use super::staging::{FOLDER, Staged, Staging, set_mtime, write_file};
 use super::steps::{RecordSteps, steps};
+use super::target::{Pin, entries, wanted};
 use super::{PublishError, PublishReport};
-use crate::catalogue::{Catalogue, CatalogueError, ContentPlace, LeafRecord};
+use crate::catalogue::{Catalogue, ContentPlace, FileRecord, LeafRecord};
 use crate::disk::{Directory, DiskError};
 use crate::walk::look_at;
 
@@ -43,52 +44,58 @@ pub(super) struct LeafPlan {
     emptied: bool,
     staged_whole: Option<Staged>,
     staged: BTreeMap<ObjectPath, Staged>,
+    /// What could not be read from the store.
+    lost: BTreeSet<ObjectPath>,
     report: PublishReport,
 }
 
-/// The leaf as of the node's commit `commit`.
-fn record_at(
-    catalogue: &Catalogue,
-    newest: &LeafRecord,
-    commit: u64,
-) -> Result<Option<LeafRecord>, CatalogueError> {
-    let mut record = newest.clone();
-    while record.commit > commit {
-        let Some(previous) = record.previous else {
-            return Ok(None);
-        };
-        record = catalogue.record(previous)?;
-    }
-    Ok(Some(record))
+/// A leaf that is to be brought from one state to another.
+pub(super) struct LeafTask<'a> {
+    pub key: LeafKey,
+    /// The commit that the tree shows.
+    pub from: u64,
+    /// The commit that it is to show.
+    pub to: u64,
+    pub pins: &'a [Pin],
+    /// What the tree shows is to be taken from the disk.
+    pub look: bool,
 }
 
 impl LeafPlan {
-    /// Compares what the tree shows of a leaf with the last commit.
+    /// Compares what the tree shows of a leaf with what it is to show.
     pub(super) fn new(
         catalogue: &Catalogue,
         root: &Directory,
-        key: &LeafKey,
-        published: u64,
-        recovering: bool,
+        task: &LeafTask,
     ) -> Result<LeafPlan, PublishError> {
+        let key = &task.key;
         if key.volume().starts_with(FOLDER) {
             return Err(PublishError::Reserved(key.text()));
         }
         let newest = catalogue
             .leaf_record(key)?
             .unwrap_or_else(|| LeafRecord::empty(key.clone()));
-        let old = record_at(catalogue, &newest, published)?;
+        let old = catalogue.record_as_of(&newest, task.from)?;
+        let files = wanted(catalogue, &newest, task.to, task.pins)?;
         let mut report = PublishReport::default();
-        let shown: Vec<Entry> = match recovering {
+        let shown: Vec<Entry> = match task.look {
             true => {
                 report.leaves_recovered = 1;
-                shown_on_disk(root, key, &newest, old.as_ref(), &mut report)?
+                let known = [Some(&newest), old.as_ref()].into_iter().flatten();
+                shown_on_disk(root, key, known, &files, &mut report)?
             }
-            false => old.map(|old| entries(&old)).unwrap_or_default(),
+            false => old
+                .map(|old| {
+                    old.showable()
+                        .into_iter()
+                        .map(|file| file.entry.clone())
+                        .collect()
+                })
+                .unwrap_or_default(),
         };
-        let wanted = entries(&newest);
-        let places = newest.showable().into_iter();
-        let places = places.map(|file| (file.entry.path.clone(), file.content));
+        let wanted = entries(&files);
+        let places = files.into_iter();
+        let places = places.map(|file| (file.entry.path, file.content));
         Ok(LeafPlan {
             directory: key.as_bytes().to_vec(),
             whole: shown.is_empty()
@@ -100,6 +107,7 @@ impl LeafPlan {
             emptied: wanted.is_empty() && key.depth() == LEAF_DEPTH_MAX,
             staged_whole: None,
             staged: BTreeMap::new(),
+            lost: BTreeSet::new(),
             report,
         })
     }
@@ -117,7 +125,7 @@ impl LeafPlan {
         &mut self,
         catalogue: &Catalogue,
         staging: &Staging,
-        sync: bool,
+        (sync, lenient): (bool, bool),
     ) -> Result<(), PublishError> {
         let whole = self.whole.then(|| staging.reserve());
         let mut folders: BTreeMap<Vec<u8>, Directory> = BTreeMap::new();
@@ -127,25 +135,35 @@ impl LeafPlan {
                 .get(&entry.path)
                 .copied()
                 .unwrap_or(ContentPlace::Storage);
-            if let Some(whole) = &whole {
-                let (above, name) = entry.path.split_name();
-                let path = crate::disk::join(&whole.name, above);
-                let folder = match folders.get(above) {
-                    Some(folder) => folder.clone(),
-                    None => staging.folder(whole).open_or_create(&path)?,
-                };
-                write_file(catalogue, &folder, name, entry, place, sync)?;
-                folders.insert(above.to_vec(), folder);
-            } else {
-                let staged = staging.reserve();
-                write_file(
-                    catalogue,
-                    staging.folder(&staged),
-                    &staged.name,
-                    entry,
-                    place,
-                    sync,
-                )?;
+            let staged = whole.is_none().then(|| staging.reserve());
+            let (folder, name) = match (&whole, &staged) {
+                (Some(whole), _) => {
+                    let (above, name) = entry.path.split_name();
+                    let path = crate::disk::join(&whole.name, above);
+                    let folder = match folders.get(above) {
+                        Some(folder) => folder.clone(),
+                        None => staging.folder(whole).open_or_create(&path)?,
+                    };
+                    folders.insert(above.to_vec(), folder.clone());
+                    (folder, name)
+                }
+                (None, Some(staged)) => (staging.folder(staged).clone(), &staged.name[..]),
+                (None, None) => continue,
+            };
+            match write_file(catalogue, &folder, name, entry, place, sync) {
+                Err(PublishError::Catalogue(error)) if lenient => {
+                    folder.remove_file(name)?;
+                    self.report.damaged.push(format!(
+                        "{}/{}: {error}",
+                        PathText::new(&self.directory),
+                        entry.path.text()
+                    ));
+                    self.lost.insert(entry.path.clone());
+                    continue;
+                }
+                done => done?,
+            }
+            if let Some(staged) = staged {
                 self.staged.insert(entry.path.clone(), staged);
             }
             self.report.files_written += 1;
@@ -230,7 +248,8 @@ impl LeafPlan {
         touched: &mut Touched,
     ) -> Result<(), PublishError> {
         let from = staging.folder(whole).open(&whole.name)?;
-        for entry in self.steps.iter().flat_map(|steps| &steps.placements) {
+        let placements = self.steps.iter().flat_map(|steps| &steps.placements);
+        for entry in placements.filter(|entry| !self.lost.contains(&entry.path)) {
             let (above, name) = entry.path.split_name();
             let target = self.open_folder(root, above, touched)?;
             from.open(above)?.rename(name, &target, name)?;
@@ -354,12 +373,6 @@ fn sync_folders<'a>(
         .try_for_each(|path| lane.open(&crate::disk::join(name, path))?.sync())
 }
 
-/// What the tree shows of a leaf.
-fn entries(record: &LeafRecord) -> Vec<Entry> {
-    let files = record.showable().into_iter();
-    files.map(|file| file.entry.clone()).collect()
-}
-
 fn open_touched(
     root: &Directory,
     path: &[u8],
@@ -395,11 +408,11 @@ fn touch(folder: &Directory, name: &[u8], entry: &Entry) -> Result<(), PublishEr
 
 /// After an unclean stop: what really lies in the leaf's directory. Files
 /// that neither the old nor the new state knows are not ours.
-fn shown_on_disk(
+fn shown_on_disk<'a>(
     root: &Directory,
     key: &LeafKey,
-    newest: &LeafRecord,
-    old: Option<&LeafRecord>,
+    records: impl Iterator<Item = &'a LeafRecord>,
+    wanted: &[FileRecord],
     report: &mut PublishReport,
 ) -> Result<Vec<Entry>, PublishError> {
     let directory = match root.open(key.as_bytes()) {
@@ -414,13 +427,11 @@ fn shown_on_disk(
         true,
         &mut Vec::new(),
     );
-    let mut known: BTreeSet<&ObjectPath> =
-        newest.files.iter().map(|file| &file.entry.path).collect();
-    known.extend(newest.tombstones.iter().map(|tombstone| &tombstone.path));
-    known.extend(
-        old.iter()
-            .flat_map(|old| old.files.iter().map(|file| &file.entry.path)),
-    );
+    let mut known: BTreeSet<&ObjectPath> = wanted.iter().map(|file| &file.entry.path).collect();
+    for record in records {
+        known.extend(record.files.iter().map(|file| &file.entry.path));
+        known.extend(record.tombstones.iter().map(|tombstone| &tombstone.path));
+    }
     let (ours, foreign): (Vec<Entry>, Vec<Entry>) = look
         .added
         .into_iter()

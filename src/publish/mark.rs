@@ -1,27 +1,35 @@
 //! What the tree shows: a small file of the store that is replaced whole.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
+use hikae_protocol::message::decode;
 use hikae_protocol::snapshot::Cursor;
 use serde::{Deserialize, Serialize};
 
 use super::PublishError;
-use crate::disk::{
-    Directory, DiskError, Record, RootIdentity, StoreFiles, read_record, write_record,
-};
+use crate::catalogue::Catalogue;
+use crate::disk::{Directory, Record, RootIdentity, StoreFiles, read_record, write_record};
 
 /// The second durable mark: what the tree shows, synced.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PublishedMark {
-    /// The node's commit that the tree shows; 0 is none.
+    /// The node's commit that the tree shows, but of the volumes in `behind`; 0
+    /// is none.
     pub commit: u64,
-    /// The snapshot of that commit.
+    /// The snapshot of the last commit that the tree showed as a whole.
     pub cursor: Option<Cursor>,
     /// A publication was begun: some leaves may show a later commit.
     pub working: bool,
     /// The tree's root.
     pub(super) identity: RootIdentity,
+    /// Volumes of which the tree shows another commit, as `Behind`; hidden
+    /// where the store is sealed.
+    behind: Vec<u8>,
 }
+
+/// Of volumes the commit that the tree shows.
+pub type Behind = BTreeMap<Vec<u8>, u64>;
 
 /// The file of the store that is the mark.
 const PUBLISHED: &str = "published";
@@ -54,6 +62,7 @@ impl PublishedMark {
                 // What lies in the tree is not known.
                 working: !root.list()?.is_empty(),
                 identity,
+                behind: vec![],
             }),
             Some(mark) if mark.identity == identity => Ok(mark),
             Some(_) => Err(PublishError::Swapped {
@@ -63,8 +72,46 @@ impl PublishedMark {
         }
     }
 
-    pub(super) fn save(&self, files: &dyn StoreFiles) -> Result<(), DiskError> {
-        write_record(files, PUBLISHED, self)
+    /// The volumes of which the tree shows another commit.
+    ///
+    /// Errors: `PublishError`.
+    pub fn behind(&self, catalogue: &Catalogue) -> Result<Behind, PublishError> {
+        if self.behind.is_empty() {
+            return Ok(Behind::new());
+        }
+        let plain = catalogue.reveal(PUBLISHED, self.behind.clone())?;
+        decode(&plain).map_err(|_| PublishError::Mark(catalogue.files().path(PUBLISHED)))
+    }
+
+    /// Whether the tree shows this commit of every volume, and nothing else.
+    pub fn shows(&self, commit: u64) -> bool {
+        self.commit == commit && !self.working && self.behind.is_empty()
+    }
+
+    /// Sets the volumes of which the tree shows another commit.
+    ///
+    /// Errors: `PublishError`.
+    pub fn set_behind(
+        &mut self,
+        catalogue: &Catalogue,
+        behind: &Behind,
+    ) -> Result<(), PublishError> {
+        self.behind = match behind.is_empty() {
+            true => vec![],
+            false => {
+                let plain = postcard::to_stdvec(behind)
+                    .map_err(|_| PublishError::Mark(catalogue.files().path(PUBLISHED)))?;
+                catalogue.hide(PUBLISHED, plain)?
+            }
+        };
+        Ok(())
+    }
+
+    /// Replaces the mark, durably.
+    ///
+    /// Errors: `PublishError::Disk`.
+    pub fn save(&self, files: &dyn StoreFiles) -> Result<(), PublishError> {
+        Ok(write_record(files, PUBLISHED, self)?)
     }
 }
 

@@ -10,22 +10,27 @@
 mod laboratory;
 mod leaf;
 mod mark;
+mod restore;
 mod staging;
 mod steps;
+mod suspect;
+mod target;
 
-pub use mark::PublishedMark;
+pub use mark::{Behind, PublishedMark};
+pub use restore::{RestoreError, RestoreReport, Selection, restore};
 pub use steps::{RecordSteps, steps};
+pub use suspect::suspects;
+pub use target::{Pin, Target, Targets, still_suspect, wanted};
 
 use std::path::{Path, PathBuf};
 
-use hikae_protocol::objectpath::LeafKey;
 use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::catalogue::{Catalogue, CatalogueError};
 use crate::disk::{Directory, DiskError};
 use crate::progress::Monitor;
-use leaf::{LeafPlan, Touched};
+use leaf::{LeafPlan, LeafTask, Touched};
 use staging::Staging;
 
 /// Leaves that are prepared, synced and renamed together.
@@ -80,6 +85,10 @@ pub struct PublishReport {
     pub leaves_recovered: u64,
     /// Files that are not ours: left where they are.
     pub foreign: Vec<String>,
+    /// Files whose contents could not be read from the store, and why; a
+    /// publication fails instead.
+    #[serde(skip)]
+    pub damaged: Vec<String>,
     /// How long it took, seconds.
     pub seconds: f64,
 }
@@ -92,15 +101,18 @@ impl PublishReport {
         self.files_removed += other.files_removed;
         self.leaves_recovered += other.leaves_recovered;
         self.foreign.extend(other.foreign);
+        self.damaged.extend(other.damaged);
     }
 }
 
-/// Brings the tree from what its mark says to the last commit.
+/// Brings the tree from what its mark says to the last commit, and the volumes
+/// in `targets` to what is said there. No volume goes back.
 ///
 /// Errors: `PublishError`; the next call goes on where this one stopped.
 pub fn publish(
     catalogue: &Catalogue,
     tree: &Path,
+    targets: &Targets,
     monitor: &dyn Monitor,
 ) -> Result<PublishReport, PublishError> {
     let started = std::time::Instant::now();
@@ -108,70 +120,138 @@ pub fn publish(
     let Some(commit) = catalogue.commit_record() else {
         return Ok(report);
     };
-    std::fs::create_dir_all(tree).map_err(|error| {
-        DiskError::at(
-            "create",
-            tree,
-            rustix::io::Errno::from_io_error(&error).unwrap_or(rustix::io::Errno::IO),
-        )
-    })?;
-    let root = Directory::open_root(tree)?;
+    let root = open_tree(tree)?;
     let mut mark = PublishedMark::load(catalogue.files(), tree, &root)?;
-    let keys = catalogue.committed_since(mark.commit)?;
-    if keys.is_empty() && !mark.working && mark.commit == commit.number {
+    let shown = mark.behind(catalogue)?;
+    let (tasks, behind) = tasks(catalogue, (&mark, &shown), commit.number, targets)?;
+    if tasks.is_empty() && !mark.working && mark.commit == commit.number && shown == behind {
         return Ok(report);
     }
-    let recovering = mark.working;
     mark.working = true;
     mark.save(catalogue.files())?;
-    let staging = Staging::open(&root)?;
-    monitor.stage("publish the tree", Some(keys.len() as u64));
+    monitor.stage("publish the tree", Some(tasks.len() as u64));
     let publication = Publication {
         catalogue,
         root: &root,
-        staging: &staging,
-        published: mark.commit,
-        recovering,
+        staging: &Staging::open(&root)?,
+        lenient: false,
         monitor,
     };
-    let mut large = false;
-    for batch in keys.chunks(BATCH_LEAVES) {
-        let (counts, synced_whole) = publication.batch(batch)?;
-        large |= synced_whole;
-        report.add(counts);
-    }
-    staging.clear()?;
-    // The store may lie on another file system: its mark must not be there
-    // before all that it says of the tree.
-    match large {
-        true => root.sync_file_system()?,
-        false => root.sync()?,
-    }
+    report.add(publication.run(&tasks)?);
     mark.commit = commit.number;
-    mark.cursor = Some(commit.snapshot()?.cursor);
+    mark.set_behind(catalogue, &behind)?;
+    if behind.is_empty() {
+        mark.cursor = Some(commit.snapshot()?.cursor);
+    }
     mark.working = false;
     mark.save(catalogue.files())?;
-    report.leaves = keys.len() as u64;
+    report.leaves = tasks.len() as u64;
     report.seconds = started.elapsed().as_secs_f64();
     Ok(report)
+}
+
+fn open_tree(tree: &Path) -> Result<Directory, PublishError> {
+    std::fs::create_dir_all(tree)
+        .map_err(|error| DiskError::at("create", tree, crate::disk::errno(&error)))?;
+    Ok(Directory::open_root(tree)?)
+}
+
+/// What is to be done to get from `mark`, with volumes that show another
+/// commit, to `head` and `targets`; and the volumes that show another commit
+/// then.
+fn tasks<'a>(
+    catalogue: &Catalogue,
+    (mark, shown): (&PublishedMark, &Behind),
+    head: u64,
+    targets: &'a Targets,
+) -> Result<(Vec<LeafTask<'a>>, Behind), PublishError> {
+    let special = |volume: &[u8]| shown.contains_key(volume) || targets.contains_key(volume);
+    let mut tasks = Vec::new();
+    for key in catalogue.committed_since(mark.commit)? {
+        if !special(key.volume()) {
+            tasks.push(LeafTask {
+                key,
+                from: mark.commit,
+                to: head,
+                pins: &[],
+                look: mark.working,
+            });
+        }
+    }
+    let mut behind = Behind::new();
+    let volumes = shown.keys().chain(targets.keys());
+    let volumes: std::collections::BTreeSet<&Vec<u8>> = volumes.collect();
+    for volume in volumes {
+        let from = shown.get(volume).copied().unwrap_or(mark.commit);
+        let (commit, pins) = match targets.get(volume) {
+            Some(target) => (target.commit.unwrap_or(head), &target.pins[..]),
+            None => (head, &[][..]),
+        };
+        let to = commit.max(from).min(head);
+        if to < head {
+            behind.insert(volume.clone(), to);
+        }
+        if from == to && !mark.working {
+            continue;
+        }
+        let keys = catalogue.committed_since(from)?.into_iter();
+        tasks.extend(
+            keys.filter(|key| key.volume() == &volume[..])
+                .map(|key| LeafTask {
+                    key,
+                    from,
+                    to,
+                    pins,
+                    // Where something is or was pinned, only the tree knows
+                    // what it shows.
+                    look: mark.working || shown.contains_key(volume) || !pins.is_empty(),
+                }),
+        );
+    }
+    tasks.sort_unstable_by(|one, two| one.key.cmp(&two.key));
+    Ok((tasks, behind))
 }
 
 struct Publication<'a> {
     catalogue: &'a Catalogue,
     root: &'a Directory,
     staging: &'a Staging,
-    published: u64,
-    recovering: bool,
+    /// What can't be read from the store is named and left away.
+    lenient: bool,
     monitor: &'a dyn Monitor,
 }
 
 impl Publication<'_> {
+    /// Takes all steps of the tasks, and makes them durable.
+    fn run(&self, tasks: &[LeafTask]) -> Result<PublishReport, PublishError> {
+        let mut report = PublishReport::default();
+        let mut large = false;
+        for batch in tasks.chunks(BATCH_LEAVES) {
+            let (counts, synced_whole) = self.batch(batch)?;
+            large |= synced_whole;
+            report.add(counts);
+        }
+        self.staging.clear()?;
+        // The store may lie on another file system: its mark must not be there
+        // before all that it says of the tree.
+        match large {
+            true => self.root.sync_file_system()?,
+            false => self.root.sync()?,
+        }
+        Ok(report)
+    }
+
     /// Prepares, writes, syncs and shows some leaves; says what it did and
     /// whether the file system is to be synced at the end.
-    fn batch(&self, keys: &[LeafKey]) -> Result<(PublishReport, bool), PublishError> {
-        let plans: Result<Vec<Vec<LeafPlan>>, PublishError> = keys
+    fn batch(&self, tasks: &[LeafTask]) -> Result<(PublishReport, bool), PublishError> {
+        let plans: Result<Vec<Vec<LeafPlan>>, PublishError> = tasks
             .par_chunks(TASK_LEAVES)
-            .map(|keys| keys.iter().map(|key| self.plan(key)).collect())
+            .map(|tasks| {
+                let tasks = tasks.iter();
+                tasks
+                    .map(|task| LeafPlan::new(self.catalogue, self.root, task))
+                    .collect()
+            })
             .collect();
         let mut plans = plans?;
         let files: u64 = plans.iter().flatten().map(LeafPlan::placements).sum();
@@ -179,7 +259,7 @@ impl Publication<'_> {
         plans.par_iter_mut().try_for_each(|plans| {
             plans
                 .iter_mut()
-                .try_for_each(|plan| plan.stage(self.catalogue, self.staging, each))
+                .try_for_each(|plan| plan.stage(self.catalogue, self.staging, (each, self.lenient)))
         })?;
         if !each {
             self.root.sync_file_system()?;
@@ -206,15 +286,5 @@ impl Publication<'_> {
             }
         }
         Ok((report, !each || changed >= SYNC_EACH_MAX))
-    }
-
-    fn plan(&self, key: &LeafKey) -> Result<LeafPlan, PublishError> {
-        LeafPlan::new(
-            self.catalogue,
-            self.root,
-            key,
-            self.published,
-            self.recovering,
-        )
     }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use hikae_protocol::entry::Entry;
 use hikae_protocol::objectpath::ObjectPath;
 
-use crate::ssmix::{Flag, record_of};
+use crate::ssmix::{Flag, record_group, record_of};
 
 /// The steps for the files of one record, in order: renames that end its
 /// validity, removals, then what is placed.
@@ -30,22 +30,6 @@ fn is_valid(path: &ObjectPath) -> bool {
     matches!(record_of(path.as_bytes()), Some((_, Flag::Valid)))
 }
 
-/// What stands for a record: its key in the standard, or the path of a file
-/// that is none.
-fn group(path: &ObjectPath) -> Vec<u8> {
-    match record_of(path.as_bytes()) {
-        Some((key, _)) => {
-            let mut group = vec![0];
-            for field in [&key.patient, &key.date, &key.kind, &key.order] {
-                group.extend_from_slice(field);
-                group.push(0);
-            }
-            group
-        }
-        None => path.as_bytes().to_vec(),
-    }
-}
-
 /// The steps from `old` to `new`, by record.
 pub fn steps<'a>(
     old: impl IntoIterator<Item = &'a Entry>,
@@ -55,14 +39,14 @@ pub fn steps<'a>(
     let mut records: BTreeMap<Vec<u8>, (Paths<'a>, Paths<'a>)> = BTreeMap::new();
     for entry in old {
         records
-            .entry(group(&entry.path))
+            .entry(record_group(entry.path.as_bytes()))
             .or_default()
             .0
             .insert(&entry.path, entry);
     }
     for entry in new {
         records
-            .entry(group(&entry.path))
+            .entry(record_group(entry.path.as_bytes()))
             .or_default()
             .1
             .insert(&entry.path, entry);
@@ -136,7 +120,7 @@ mod tests {
     fn valid_of(tree: &BTreeMap<ObjectPath, Entry>) -> BTreeMap<Vec<u8>, usize> {
         let mut counts = BTreeMap::new();
         for path in tree.keys().filter(|path| is_valid(path)) {
-            *counts.entry(group(path)).or_insert(0) += 1;
+            *counts.entry(record_group(path.as_bytes())).or_insert(0) += 1;
         }
         counts
     }

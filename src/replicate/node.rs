@@ -8,9 +8,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::center::{Center, CenterError, Look};
+use super::history::{self, DiffOptions, HistoryError};
 use super::home::{Home, HomeError};
 use super::peers::PeerBook;
-use super::replica::{Replica, ReplicaError, VerifyOptions};
+use super::replica::{Replica, ReplicaError, RestoreOptions, VerifyOptions};
 use super::{status, summary};
 use crate::catalogue::{Catalogue, CatalogueError, RebuildReport};
 use crate::config::Role;
@@ -33,6 +34,12 @@ pub enum Command {
     Verify(VerifyOptions),
     /// Forget what is beyond the retention, and free it.
     Prune,
+    /// List the snapshots that are kept.
+    Snapshots,
+    /// Compare two snapshots.
+    Diff(DiffOptions),
+    /// Write a past state to a folder.
+    Restore(RestoreOptions),
     /// Say how things stand.
     Status,
 }
@@ -194,6 +201,18 @@ impl Node {
                 let node = node.clone();
                 blocking(move || node.prune(&*monitor)).await
             }
+            (node, Command::Snapshots) => {
+                let node = node.clone();
+                blocking(move || node.snapshots(&*monitor)).await
+            }
+            (node, Command::Diff(options)) => {
+                let node = node.clone();
+                blocking(move || node.diff(&options, &*monitor)).await
+            }
+            (node, Command::Restore(options)) => {
+                let node = node.clone();
+                blocking(move || node.restore(&options, &*monitor)).await
+            }
             (node, Command::Status) => {
                 let node = node.clone();
                 blocking(move || node.status()).await
@@ -222,6 +241,57 @@ impl Node {
                     false => exit_code::FAILED,
                 };
                 let text = summary::prune(&report);
+                Outcome::report(code, &report, text)
+            }
+        }
+    }
+
+    fn catalogue(&self) -> &Catalogue {
+        match self {
+            Node::Center(center) => center.catalogue(),
+            Node::Replica(replica) => replica.catalogue(),
+        }
+    }
+
+    fn snapshots(&self, monitor: &dyn Monitor) -> Outcome {
+        match history::snapshots(self.catalogue(), monitor) {
+            Err(error) => Outcome::error(exit_code::FAILED, &error),
+            Ok(lines) => {
+                let text = summary::snapshots(&lines);
+                let report = serde_json::json!({ "snapshots": lines });
+                Outcome::report(exit_code::DONE, &report, text)
+            }
+        }
+    }
+
+    fn diff(&self, options: &DiffOptions, monitor: &dyn Monitor) -> Outcome {
+        let _looking = match self {
+            Node::Center(_) => None,
+            Node::Replica(replica) => Some(replica.look_back()),
+        };
+        match history::diff(self.catalogue(), options, monitor) {
+            Err(error) => past(&error),
+            Ok(report) => {
+                let text = summary::diff(&report);
+                Outcome::report(exit_code::DONE, &report, text)
+            }
+        }
+    }
+
+    fn restore(&self, options: &RestoreOptions, monitor: &dyn Monitor) -> Outcome {
+        let restored = match self {
+            Node::Center(_) => Err(HistoryError::Center),
+            Node::Replica(replica) => replica.restore(options, monitor),
+        };
+        match restored {
+            Err(error) => past(&error),
+            Ok(report) => {
+                let code = match (report.roots_equal, report.is_whole()) {
+                    (false, _) => exit_code::DIFFER,
+                    (true, false) => exit_code::FAILED,
+                    (true, true) => exit_code::DONE,
+                };
+                let text = summary::restore(&report);
                 Outcome::report(code, &report, text)
             }
         }
@@ -265,6 +335,14 @@ impl Node {
             Node::Replica(replica) => Arc::strong_count(replica),
         }
     }
+}
+
+fn past(error: &HistoryError) -> Outcome {
+    let code = match error.is_usage() {
+        true => exit_code::USAGE,
+        false => exit_code::FAILED,
+    };
+    Outcome::error(code, error)
 }
 
 async fn blocking(work: impl FnOnce() -> Outcome + Send + 'static) -> Outcome {

@@ -89,7 +89,8 @@ impl From<Cursor> for CursorStatus {
     }
 }
 
-fn time(ms: i64) -> String {
+/// RFC 3339.
+pub(super) fn time(ms: i64) -> String {
     jiff::Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |time| time.to_string())
 }
 

@@ -16,5 +16,5 @@ mod path;
 pub use anomaly::{Anomaly, anomalies};
 pub use kind::{ExtendedKind, KindEncoding, KindError};
 pub use name::{Flag, NameError, RecordKey, RecordName};
-pub use object::{Object, StrayReason, classify, record_of};
+pub use object::{Object, StrayReason, classify, record_group, record_of, without_flag};
 pub use path::{extended_path, patient_directory, standard_path, volume_path};

@@ -98,6 +98,37 @@ pub fn record_of(object_path: &[u8]) -> Option<(RecordKey, Flag)> {
     }
 }
 
+/// What stands for the record that a file belongs to: its key in the standard, or the path of a
+/// file that is none's.
+pub fn record_group(object_path: &[u8]) -> Vec<u8> {
+    match record_of(object_path) {
+        Some((key, _)) => {
+            let mut group = vec![0];
+            for field in [&key.patient, &key.date, &key.kind, &key.order] {
+                group.extend_from_slice(field);
+                group.push(0);
+            }
+            group
+        }
+        None => object_path.to_vec(),
+    }
+}
+
+/// A path without its flag, and the flag: what stays and what changes of a file in the life cycle
+/// of its record. `None` for a stray file.
+pub fn without_flag(object_path: &[u8]) -> Option<(Vec<u8>, Flag)> {
+    let (flag, end) = match classify(object_path) {
+        Object::Standard { name, .. } => (name.flag, object_path.len()),
+        Object::Extended {
+            content, document, ..
+        } => (content.flag, object_path.len() - document.len() - 1),
+        Object::Stray { .. } => return None,
+    };
+    let mut path = object_path.to_vec();
+    path.remove(end.checked_sub(1)?);
+    Some((path, flag))
+}
+
 fn place(object_path: &[u8]) -> Result<Object<'_>, StrayReason> {
     let last = object_path
         .rsplit(|&b| b == b'/')

@@ -442,6 +442,7 @@ def published_mark(p):
         "working": p.bool(),
         "file_system": p.u64(),
         "inode": p.u64(),
+        "behind": p.bytes(),
     }
 
 

@@ -2,12 +2,14 @@
 //! shows it as a tree.
 
 mod holdings;
+mod restore;
 mod verify;
 
+pub use restore::RestoreOptions;
 pub use verify::{Difference, VerifyOptions, VerifyReport};
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
 use hikae_protocol::digest::Digest;
@@ -22,7 +24,7 @@ use super::prune::{Keep, PruneReport, prune};
 use crate::catalogue::{Catalogue, CatalogueError, LeafRecord};
 use crate::config::{Config, Source};
 use crate::progress::Monitor;
-use crate::publish::{PublishError, PublishReport, PublishedMark, publish};
+use crate::publish::{PublishError, PublishReport, PublishedMark, Targets, publish};
 use crate::transfer::{
     Link, LinkError, LinkStats, PullError, PullReport, acknowledge, connect, pull,
 };
@@ -122,6 +124,8 @@ pub struct Replica {
     unreached: Mutex<BTreeMap<NodeId, Instant>>,
     /// One sync or verification at a time.
     turn: tokio::sync::Mutex<()>,
+    /// Held by those who look back, and by a pruning against them.
+    past: RwLock<()>,
 }
 
 impl Replica {
@@ -141,6 +145,7 @@ impl Replica {
             last: Mutex::new(None),
             unreached: Mutex::new(BTreeMap::new()),
             turn: tokio::sync::Mutex::new(()),
+            past: RwLock::new(()),
         })
     }
 
@@ -349,7 +354,8 @@ impl Replica {
         let catalogue = self.catalogue.clone();
         // A thread of the runtime that may block while the others go on; the
         // monitor stays where it is.
-        tokio::task::block_in_place(|| publish(&catalogue, &tree, monitor)).map(Some)
+        tokio::task::block_in_place(|| publish(&catalogue, &tree, &Targets::new(), monitor))
+            .map(Some)
     }
 
     async fn acknowledge(&self, link: &Link) {
@@ -409,7 +415,13 @@ impl Replica {
             time: self.config().retention.keep,
             published,
         };
+        let _past = self.past.write().unwrap_or_else(PoisonError::into_inner);
         prune(&self.catalogue, &keep, monitor)
+    }
+
+    /// As long as this is held nothing is forgotten.
+    pub(in crate::replicate) fn look_back(&self) -> RwLockReadGuard<'_, ()> {
+        self.past.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Closes cleanly. A task that still has the catalogue makes the next

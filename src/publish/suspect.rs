@@ -1,0 +1,172 @@
+//! What of a leaf's change is suspect: by names and digests (`plan::changes`),
+//! and by a look at what came in a document's place.
+//!
+//! Contents are only asked whether they still are what the record's were: what
+//! was a message, a document or an image and now begins like none of these is
+//! implausible. What never was one is left alone.
+
+use hikae_protocol::objectpath::ObjectPath;
+
+use crate::catalogue::{Catalogue, CatalogueError, ContentPlace, FileRecord, LeafRecord};
+use crate::plan::{RecordChange, Suspect, Suspicion, changes};
+use crate::ssmix::{Flag, Object, classify, record_group, record_of};
+
+/// Bytes of a content that are looked at.
+const HEAD_BYTES: usize = 64;
+/// What the contents of records begin with.
+const BEGINNINGS: [&[u8]; 8] = [
+    b"MSH",
+    b"BHS",
+    b"FHS",
+    b"<",
+    b"%PDF",
+    b"\x89PNG",
+    b"\xff\xd8\xff",
+    b"II*\0",
+];
+
+/// The records that differ between two states of a leaf, with what is suspect
+/// of each.
+///
+/// Errors: `CatalogueError`.
+pub fn suspects(
+    catalogue: &Catalogue,
+    old: &LeafRecord,
+    new: &LeafRecord,
+) -> Result<Vec<RecordChange>, CatalogueError> {
+    let mut all = changes(
+        old.files.iter().map(|file| &file.entry),
+        new.files.iter().map(|file| &file.entry),
+    );
+    for change in &mut all {
+        if !change.suspects.is_empty() {
+            continue;
+        }
+        for (was, is) in replaced(old, new, &change.group) {
+            if is_implausible(catalogue, was, is)? {
+                change.suspects.push(Suspect {
+                    path: was.entry.path.clone(),
+                    suspicion: Suspicion::Implausible,
+                });
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// The valid files of a record that have another content than the valid file
+/// in their place before.
+fn replaced<'a>(
+    old: &'a LeafRecord,
+    new: &'a LeafRecord,
+    group: &[u8],
+) -> Vec<(&'a FileRecord, &'a FileRecord)> {
+    let valid = |record: &'a LeafRecord| -> Vec<(&'a [u8], &'a FileRecord)> {
+        let files = record.files.iter().filter_map(|file| {
+            let path = file.entry.path.as_bytes();
+            let (_, flag) = record_of(path)?;
+            (flag == Flag::Valid && record_group(path) == group)
+                .then(|| (document(&file.entry.path), file))
+        });
+        files.collect()
+    };
+    let before = valid(old);
+    let mut pairs = Vec::new();
+    for (document, is) in valid(new) {
+        let was = before.iter().find(|(name, _)| *name == document);
+        pairs.extend(
+            was.filter(|(_, was)| was.entry.digest != is.entry.digest)
+                .map(|(_, was)| (*was, is)),
+        );
+    }
+    pairs
+}
+
+/// Which document of an extended record a file is.
+fn document(path: &ObjectPath) -> &[u8] {
+    match classify(path.as_bytes()) {
+        Object::Extended { document, .. } => document,
+        _ => b"",
+    }
+}
+
+fn is_implausible(
+    catalogue: &Catalogue,
+    was: &FileRecord,
+    is: &FileRecord,
+) -> Result<bool, CatalogueError> {
+    let held = |file: &FileRecord| {
+        matches!(
+            file.content,
+            ContentPlace::Item { .. } | ContentPlace::Pieces { .. }
+        )
+    };
+    Ok(held(is)
+        && held(was)
+        && !begins_well(&head(catalogue, is.content)?)
+        && begins_well(&head(catalogue, was.content)?))
+}
+
+fn begins_well(head: &[u8]) -> bool {
+    // Before the first segment stand line ends, a vertical tab, a byte order
+    // mark.
+    let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
+    let skipped = head
+        .iter()
+        .take_while(|byte| byte.is_ascii_whitespace() || **byte == 0x0b)
+        .count();
+    let head = head.get(skipped..).unwrap_or_default();
+    BEGINNINGS
+        .iter()
+        .any(|beginning| head.starts_with(beginning))
+}
+
+fn head(catalogue: &Catalogue, place: ContentPlace) -> Result<Vec<u8>, CatalogueError> {
+    enum Stop {
+        Enough,
+        Failed(CatalogueError),
+    }
+    impl From<CatalogueError> for Stop {
+        fn from(error: CatalogueError) -> Stop {
+            Stop::Failed(error)
+        }
+    }
+    let mut head = Vec::new();
+    let read = catalogue.content(place, |piece| {
+        let missing = HEAD_BYTES - head.len();
+        head.extend_from_slice(piece.get(..missing).unwrap_or(piece));
+        match head.len() < HEAD_BYTES {
+            true => Ok(()),
+            false => Err(Stop::Enough),
+        }
+    });
+    match read {
+        Err(Stop::Failed(error)) => Err(error),
+        Ok(()) | Err(Stop::Enough) => Ok(head),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What real messages and documents begin with is plausible, what
+    /// a cipher writes is not.
+    #[test]
+    fn messages_are_told_from_ciphertext() {
+        let good: [&[u8]; 6] = [
+            b"MSH|^~\\&|",
+            b"\x0bMSH|",
+            b"\r\nMSH^",
+            b"\xef\xbb\xbf<?xml",
+            b"<ClinicalDocument",
+            b"%PDF-1.4",
+        ];
+        for head in good {
+            assert!(begins_well(head), "{head:?}");
+        }
+        for head in [&b""[..], b"\xfb\xfc", b"Salted__", b"msh|", b"PID|"] {
+            assert!(!begins_well(head), "{head:?}");
+        }
+    }
+}

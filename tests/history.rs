@@ -1,0 +1,9 @@
+//! Nothing is ever lost: every snapshot that is kept can be listed, compared
+//! and restored; the guard holds what looks like an attack; damage is named
+//! and healed; a lost center is replaced.
+
+#![allow(clippy::unwrap_used, reason = "a test that can not go on fails")]
+
+mod harness;
+#[path = "history/restored.rs"]
+mod restored;
