@@ -7,6 +7,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that can not go on fails")]
 
 mod harness;
+#[path = "bad_peer/lists.rs"]
+mod lists;
 #[path = "bad_peer/quic.rs"]
 mod quic;
 #[path = "bad_peer/tale.rs"]
@@ -258,6 +260,7 @@ fn nonsense_from_a_known_client_is_refused_and_the_center_goes_on() {
         base: None,
         after: None,
         inline: true,
+        held: vec![],
     };
     let range = Range {
         path: ObjectPath::parse(b"x").unwrap(),
@@ -482,13 +485,7 @@ fn lies_in_frames_are_refused_and_named() {
             "where an offer was due",
             |_, request| {
                 at(FrameKind::Pull, request, || {
-                    vec![Say::Frame(message(
-                        FrameKind::Pull,
-                        &Pull {
-                            have: None,
-                            whole: false,
-                        },
-                    ))]
+                    vec![Say::Frame(message(FrameKind::Pull, &Pull { have: None }))]
                 })
             },
         ),

@@ -5,6 +5,8 @@
 
 mod harness;
 
+#[path = "chain/compare.rs"]
+mod compare;
 #[path = "chain/node.rs"]
 mod node;
 #[path = "chain/serving.rs"]

@@ -18,7 +18,7 @@ use libfuzzer_sys::fuzz_target;
 
 #[derive(Debug, Arbitrary)]
 enum Step {
-    Offer { own_key: bool, sequence: u8, leaves: u8 },
+    Offer { own_key: bool, sequence: u8, leaves: u8, apart: bool },
     Proof { keys: Vec<u8> },
     End { leaves: Option<u8> },
     Raw(Vec<u8>),
@@ -31,7 +31,7 @@ enum Model {
     Ended,
 }
 
-fn offer(own_key: bool, sequence: u8, leaves: u8) -> Frame {
+fn offer(own_key: bool, sequence: u8, leaves: u8, apart: bool) -> Frame {
     let key = SigningKey::from_bytes(&[if own_key { 1 } else { 2 }; 32]);
     let snapshot = Snapshot {
         cursor: Cursor {
@@ -46,7 +46,7 @@ fn offer(own_key: bool, sequence: u8, leaves: u8) -> Frame {
         previous: None,
     };
     let signed = VerifiedSnapshot::sign(snapshot, &key).expect("it encodes");
-    let offer = Offer { snapshot: signed.signed().clone(), base: ProofBase::Empty };
+    let offer = Offer { snapshot: signed.signed().clone(), base: if apart { ProofBase::Apart } else { ProofBase::Empty } };
     Frame::message(FrameKind::Offer, &offer).expect("it fits")
 }
 
@@ -71,13 +71,13 @@ fuzz_target!(|steps: Vec<Step>| {
     let mut model = Model::Asked;
     for step in steps {
         let (frame, next) = match (&step, &model) {
-            (Step::Offer { own_key, sequence, leaves }, model) => {
+            (Step::Offer { own_key, sequence, leaves, apart }, model) => {
                 let next = (*own_key && *model == Model::Asked).then_some(Model::Proving {
                     last: None,
                     leaves: 0,
-                    leaves_max: u64::from(*leaves),
+                    leaves_max: if *apart { 0 } else { u64::from(*leaves) },
                 });
-                (offer(*own_key, *sequence, *leaves), next)
+                (offer(*own_key, *sequence, *leaves, *apart), next)
             }
             (Step::Proof { keys }, Model::Proving { last, leaves, leaves_max }) => {
                 let all: Vec<u8> = last.iter().chain(keys).copied().collect();

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::digest::{Digest, Domain};
+use crate::list::{ListItem, take_digest, take_name};
 use crate::objectpath::ObjectPath;
 use crate::page::{ListDigest, name_length};
 
@@ -27,12 +28,40 @@ impl Entry {
     /// mtime (8), digest (32), integers little endian.
     fn canonical(&self, item: &mut Vec<u8>) {
         let path = self.path.as_bytes();
-        item.clear();
         item.extend_from_slice(&name_length(path));
         item.extend_from_slice(path);
         item.extend_from_slice(&self.size.to_le_bytes());
         item.extend_from_slice(&self.mtime_ns.to_le_bytes());
         item.extend_from_slice(self.digest.as_bytes());
+    }
+}
+
+impl ListItem for Entry {
+    const DOMAIN: Domain = Domain::Manifest;
+
+    fn name(&self) -> &[u8] {
+        self.path.as_bytes()
+    }
+
+    fn write(&self, bytes: &mut Vec<u8>) {
+        self.canonical(bytes);
+    }
+
+    fn take(bytes: &mut &[u8]) -> Option<Entry> {
+        let path = ObjectPath::parse(take_name(bytes)?).ok()?;
+        let (size, rest) = bytes.split_first_chunk()?;
+        let (mtime, rest) = rest.split_first_chunk()?;
+        *bytes = rest;
+        Some(Entry {
+            path,
+            size: u64::from_le_bytes(*size),
+            mtime_ns: i64::from_le_bytes(*mtime),
+            digest: take_digest(bytes)?,
+        })
+    }
+
+    fn follows(&self, before: &Entry) -> bool {
+        self.path > before.path
     }
 }
 
@@ -43,6 +72,7 @@ pub fn manifest_digest<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Opti
     let mut item = Vec::new();
     let mut any = false;
     for entry in entries {
+        item.clear();
         entry.canonical(&mut item);
         list.push(entry.path.as_bytes(), &item);
         any = true;

@@ -146,6 +146,7 @@ impl PullExchange {
         let offered = snapshot.snapshot().leaves;
         let leaves_max = match base {
             ProofBase::Empty => offered,
+            ProofBase::Apart => 0,
             // Leaves that came and went since are in neither tree.
             ProofBase::Cursor => held
                 .saturating_add(offered)

@@ -27,12 +27,16 @@ pub enum FrameKind {
     Acknowledge,
     /// `Beyond`.
     Beyond,
+    /// `Lists`.
+    Lists,
     /// `Offer`.
     Offer,
     /// A pack of `LeafProof`.
     Proof,
     /// `ProofEnd`.
     ProofEnd,
+    /// A pack of `ListAnswer`.
+    Listed,
     /// A pack of `LeafDelta`, then a pack of contents.
     Bundle,
     /// A pack of ranges.
@@ -41,15 +45,17 @@ pub enum FrameKind {
     Refused,
 }
 
-const KINDS: [(FrameKind, u8); 11] = [
+const KINDS: [(FrameKind, u8); 13] = [
     (FrameKind::Pull, 0x01),
     (FrameKind::Fetch, 0x02),
     (FrameKind::Contents, 0x03),
     (FrameKind::Acknowledge, 0x04),
     (FrameKind::Beyond, 0x05),
+    (FrameKind::Lists, 0x06),
     (FrameKind::Offer, 0x10),
     (FrameKind::Proof, 0x11),
     (FrameKind::ProofEnd, 0x12),
+    (FrameKind::Listed, 0x13),
     (FrameKind::Bundle, 0x20),
     (FrameKind::Ranges, 0x21),
     (FrameKind::Refused, 0x3f),
@@ -72,8 +78,10 @@ impl FrameKind {
     /// Bytes of payload, at most. SPEC.md [S4-2].
     pub fn payload_bytes_max(self) -> usize {
         match self {
-            FrameKind::Proof | FrameKind::Bundle | FrameKind::Ranges => FRAME_BYTES_MAX,
-            FrameKind::Fetch | FrameKind::Contents => REQUEST_BYTES_MAX,
+            FrameKind::Proof | FrameKind::Listed | FrameKind::Bundle | FrameKind::Ranges => {
+                FRAME_BYTES_MAX
+            }
+            FrameKind::Fetch | FrameKind::Lists | FrameKind::Contents => REQUEST_BYTES_MAX,
             _ => 4096,
         }
     }

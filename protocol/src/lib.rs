@@ -10,6 +10,7 @@ pub mod entry;
 pub mod exchange;
 pub mod frame;
 pub mod limits;
+pub mod list;
 pub mod message;
 pub mod objectpath;
 pub mod pack;

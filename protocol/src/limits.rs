@@ -26,6 +26,12 @@ pub const FRAME_BYTES_MAX: usize = 9 * 1024 * 1024;
 pub const REQUEST_BYTES_MAX: usize = 1024 * 1024;
 /// Leaves that one fetch may name.
 pub const FETCH_LEAVES_MAX: usize = 4096;
+/// Lists that one request may name.
+pub const LISTS_MAX: usize = 4096;
+/// Leaves of a node that are listed at once instead of its children.
+pub const FRESH_LEAVES_MAX: usize = 4096;
+/// Contents of a leaf that a fetch names as held, at most.
+pub const HELD_MAX: usize = 256;
 /// Ranges that one request for contents may name.
 pub const RANGES_MAX: usize = 4096;
 /// Leaves in one frame of a proof.

@@ -13,6 +13,7 @@ use crate::frame::{Frame, FrameError};
 use crate::limits::ERROR_TEXT_BYTES_MAX;
 use crate::objectpath::{LeafKey, ObjectPath, PathText};
 use crate::snapshot::{Cursor, SignedSnapshot};
+use crate::tree::ChildKind;
 
 /// Why bytes are no message of the expected kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -46,10 +47,8 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
 /// The source brings its catalogue up to date first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pull {
-    /// The replica's durable cursor; none for a new replica.
+    /// The cursor of the tree that the replica knows; none for a new replica.
     pub have: Option<Cursor>,
-    /// List every leaf whatever `have` says: after a root did not match.
-    pub whole: bool,
 }
 
 /// The first answer to a pull.
@@ -66,8 +65,11 @@ pub struct Offer {
 pub enum ProofBase {
     /// The cursor named in the pull: leaves changed since.
     Cursor,
-    /// Nothing: every leaf. A leaf that is not listed is not in the tree.
+    /// Nothing, for the pull named nothing: every leaf is listed.
     Empty,
+    /// Nothing: the cursor that was named means nothing here, and no leaf is
+    /// listed. The trees have to be compared.
+    Apart,
 }
 
 /// One leaf of a proof.
@@ -90,6 +92,60 @@ pub struct ProofEnd {
     pub leaves: u64,
 }
 
+/// The first bytes of a digest: enough to say what need not be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct PageHint(pub [u8; 8]);
+
+/// Asks for lists of the tree by their digests: children of nodes, entries of
+/// leaves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lists {
+    /// The snapshot that the replica is going to.
+    pub to: Cursor,
+    /// The lists.
+    pub lists: Vec<ListWant>,
+}
+
+/// One list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListWant {
+    /// The path of the node, empty for the root, or the key of the leaf.
+    pub path: Vec<u8>,
+    /// A leaf's entries or a node's children.
+    pub kind: ChildKind,
+    /// The digest that the list has in the snapshot.
+    pub digest: Digest,
+    /// Pages that need not be sent, in order.
+    pub held: Vec<PageHint>,
+    /// Nothing below the node is held: all its leaves may be listed at once.
+    pub fresh: bool,
+}
+
+/// The answer for one list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ListAnswer {
+    /// It is another one by now: pull again.
+    Moved,
+    /// Pages of it that are not held, as many as fit.
+    Pages {
+        /// As they are hashed, the level first.
+        pages: Vec<Vec<u8>>,
+        /// Of each item of the pages of level 0, in their order.
+        marks: Vec<Mark>,
+    },
+    /// Every leaf below a node of which nothing is held.
+    Leaves(Vec<LeafProof>),
+}
+
+/// What a source says beside an item of a list. No digest covers it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Mark {
+    /// Of a leaf or an entry: the commit that last changed it. Of a node 0.
+    pub sequence: u64,
+    /// Of a leaf: about how many bytes its contents have. Else 0.
+    pub weight: u64,
+}
+
 /// Asks for a bundle: what changed in these leaves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fetch {
@@ -110,6 +166,9 @@ pub struct LeafWant {
     pub after: Option<ObjectPath>,
     /// Whether small new contents come along inline.
     pub inline: bool,
+    /// Contents that need not come along: the first bytes of their digests, in
+    /// order.
+    pub held: Vec<PageHint>,
 }
 
 /// The answer for one leaf.
@@ -277,6 +336,8 @@ mod tests {
             let _ = decode::<Pull>(&bytes);
             let _ = decode::<Offer>(&bytes);
             let _ = decode::<LeafProof>(&bytes);
+            let _ = decode::<Lists>(&bytes);
+            let _ = decode::<ListAnswer>(&bytes);
             let _ = decode::<Fetch>(&bytes);
             let _ = decode::<LeafDelta>(&bytes);
             let _ = decode::<Contents>(&bytes);
@@ -288,7 +349,7 @@ mod tests {
     /// before the last field.
     #[test]
     fn what_is_no_value_is_refused() {
-        for pull in [&[2, 0][..], &[0, 2], &[0], &[]] {
+        for pull in [&[2][..], &[0, 2], &[1], &[]] {
             assert!(decode::<Pull>(pull).is_err(), "{pull:02x?}");
         }
         let nines = |last: u8| [&[0xff; 9][..], &[last]].concat();
@@ -307,6 +368,7 @@ mod tests {
             base: Some(300),
             after: Some(ObjectPath::parse(b"a").unwrap()),
             inline: true,
+            held: vec![PageHint([7; 8])],
         };
         let whole = postcard::to_stdvec(&want).unwrap();
         assert_eq!(decode::<LeafWant>(&whole), Ok(want));

@@ -5,6 +5,8 @@
 //! it came about, and that a change of one item changes one page of each
 //! level. Items must arrive sorted by name, each name once.
 
+use std::ops::Range;
+
 use crate::digest::{Digest, Domain};
 use crate::limits::{PAGE_BOUNDARY_BITS, PAGE_BYTES_MAX};
 
@@ -53,11 +55,36 @@ impl PageCutter {
     }
 }
 
+/// A page of a list, as the list is cut.
+pub struct CutPage<'a> {
+    /// 0 the lowest.
+    pub level: usize,
+    /// Its digest.
+    pub digest: Digest,
+    /// Which items of the list lie in it or below it.
+    pub items: Range<usize>,
+    /// The canonical bytes of its items, without the level.
+    pub bytes: &'a [u8],
+}
+
+impl CutPage<'_> {
+    /// The page as it is hashed and sent: the level first.
+    pub fn wire(&self) -> Vec<u8> {
+        [&[level_byte(self.level)], self.bytes].concat()
+    }
+}
+
+/// Is shown every page of a list when it is closed, lower ones first.
+pub type PageSink<'s> = &'s mut dyn FnMut(CutPage<'_>);
+
 /// Computes the digest of a list while its items go by; memory is one page a
 /// level.
-pub struct ListDigest {
+pub struct ListDigest<'s> {
     domain: Domain,
     levels: Vec<Level>,
+    /// Items so far.
+    items: usize,
+    sink: Option<PageSink<'s>>,
 }
 
 struct Level {
@@ -66,6 +93,8 @@ struct Level {
     items: usize,
     last_name: Vec<u8>,
     pages: u64,
+    /// The first item of the list that the open page covers.
+    first: usize,
 }
 
 impl Level {
@@ -76,31 +105,45 @@ impl Level {
             items: 0,
             last_name: Vec::new(),
             pages: 0,
+            first: 0,
         }
     }
 }
 
-impl ListDigest {
+impl<'s> ListDigest<'s> {
     /// An empty list of `domain`.
-    pub fn new(domain: Domain) -> ListDigest {
+    pub fn new(domain: Domain) -> ListDigest<'s> {
         ListDigest {
             domain,
             levels: vec![Level::new(0)],
+            items: 0,
+            sink: None,
+        }
+    }
+
+    /// The same, whose pages are shown to `sink`.
+    pub fn shown_to(domain: Domain, sink: PageSink<'s>) -> ListDigest<'s> {
+        ListDigest {
+            sink: Some(sink),
+            ..ListDigest::new(domain)
         }
     }
 
     /// Appends an item: its name and its canonical bytes (which hold the name).
     pub fn push(&mut self, name: &[u8], item: &[u8]) {
-        self.push_at(0, name, item);
+        let at = self.items;
+        self.items += 1;
+        self.push_at(0, name, item, at..at + 1);
     }
 
-    fn push_at(&mut self, depth: usize, name: &[u8], item: &[u8]) {
+    /// Appends an item that covers these items of the list.
+    fn push_at(&mut self, depth: usize, name: &[u8], item: &[u8], covers: Range<usize>) {
         if self.levels.len() == depth {
             self.levels.push(Level::new(depth));
         }
         let level = self.levels.get_mut(depth);
         if level.is_some_and(|level| level.cutter.ends_before(item.len())) {
-            self.close_page(depth);
+            self.close_page(depth, covers.start);
         }
         let Some(level) = self.levels.get_mut(depth) else {
             return;
@@ -110,21 +153,41 @@ impl ListDigest {
         level.last_name.clear();
         level.last_name.extend_from_slice(name);
         if level.cutter.ends_after(name) {
-            self.close_page(depth);
+            self.close_page(depth, covers.end);
         }
     }
 
-    fn close_page(&mut self, depth: usize) {
+    /// Closes the open page of a level: it covers the items before `end`.
+    fn close_page(&mut self, depth: usize, end: usize) {
+        let digest = self.open_page(depth, end);
         let Some(level) = self.levels.get_mut(depth) else {
             return;
         };
-        let digest = page_digest(self.domain, depth, &level.page);
+        let covers = level.first..end;
+        level.first = end;
         let name = std::mem::take(&mut level.last_name);
         level.page.clear();
         level.items = 0;
         level.pages += 1;
         let item = upper_item(&name, &digest);
-        self.push_at(depth + 1, &name, &item);
+        self.push_at(depth + 1, &name, &item, covers);
+    }
+
+    /// The digest of the open page of a level, which is shown.
+    fn open_page(&mut self, depth: usize, end: usize) -> Digest {
+        let Some(level) = self.levels.get(depth) else {
+            return page_digest(self.domain, 0, &[]);
+        };
+        let digest = page_digest(self.domain, depth, &level.page);
+        if let Some(sink) = &mut self.sink {
+            sink(CutPage {
+                level: depth,
+                digest,
+                items: level.first..end,
+                bytes: &level.page,
+            });
+        }
+        digest
     }
 
     /// The digest of the whole list: that of the only page of the highest
@@ -138,14 +201,14 @@ impl ListDigest {
                 return page_digest(self.domain, 0, &[]);
             };
             if level.pages == 0 && (depth == 0 || level.items > 1) {
-                return page_digest(self.domain, depth, &level.page);
+                return self.open_page(depth, self.items);
             }
             if depth > 0 && level.pages == 0 {
                 // A single page below: the digest it carries is the list's.
                 return carried_digest(&level.page);
             }
             if level.items > 0 {
-                self.close_page(depth);
+                self.close_page(depth, self.items);
             }
             depth += 1;
         }

@@ -5,10 +5,13 @@
 //! that directory) and for a node (there are leaves below it) at once.
 //! Storing the tree and bringing it up to date is the catalogue's work.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::digest::{Digest, Domain};
-use crate::objectpath::{LeafKey, split_last, volume_of};
+use crate::list::{ListItem, take_digest, take_name};
+use crate::objectpath::{LEAF_DEPTH_MAX, LeafKey, split_last, volume_of};
 use crate::page::{ListDigest, name_length};
 
 /// Levels of nodes: the root, volumes, and two prefixes.
@@ -33,15 +36,115 @@ impl ChildKind {
     }
 }
 
+/// A child of a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Child {
+    /// What it is.
+    pub kind: ChildKind,
+    /// By which it stands in its parent; of a volume both components.
+    pub name: Vec<u8>,
+    /// Its digest.
+    pub digest: Digest,
+}
+
+impl ListItem for Child {
+    const DOMAIN: Domain = Domain::Node;
+
+    fn name(&self) -> &[u8] {
+        &self.name
+    }
+
+    fn write(&self, bytes: &mut Vec<u8>) {
+        bytes.push(self.kind.byte());
+        bytes.extend_from_slice(&name_length(&self.name));
+        bytes.extend_from_slice(&self.name);
+        bytes.extend_from_slice(self.digest.as_bytes());
+    }
+
+    fn take(bytes: &mut &[u8]) -> Option<Child> {
+        let (kind, rest) = bytes.split_first()?;
+        let kind = match kind {
+            0 => ChildKind::Leaf,
+            1 => ChildKind::Node,
+            _ => return None,
+        };
+        *bytes = rest;
+        Some(Child {
+            kind,
+            name: take_name(bytes)?.to_vec(),
+            digest: take_digest(bytes)?,
+        })
+    }
+
+    fn follows(&self, before: &Child) -> bool {
+        (&self.name, self.kind) > (&before.name, before.kind)
+    }
+}
+
+/// The path of a child of the node at `parent`; none if no such path can be in
+/// a tree.
+pub fn child_path(parent: &[u8], child: &Child) -> Option<Vec<u8>> {
+    let path = match parent.is_empty() {
+        true => child.name.clone(),
+        false => [parent, b"/", &child.name].concat(),
+    };
+    let is_direct = self::parent(&path) == parent && name_in_parent(&path) == child.name;
+    let key = LeafKey::parse(&path).ok()?;
+    let deepest = match child.kind {
+        ChildKind::Leaf => LEAF_DEPTH_MAX,
+        ChildKind::Node => LEAF_DEPTH_MAX - 1,
+    };
+    (is_direct && key.depth() <= deepest).then_some(path)
+}
+
+/// The children of one node.
+type Siblings = BTreeMap<(Vec<u8>, ChildKind), Digest>;
+
+/// The digest of the node at `path` (empty: the root) with these leaves below
+/// it; none without leaves.
+pub fn node_digest(path: &[u8], leaves: &BTreeMap<LeafKey, Digest>) -> Option<Digest> {
+    let mut level: BTreeMap<Vec<u8>, Digest> = BTreeMap::new();
+    for depth in (children_depth(path)..=LEAF_DEPTH_MAX).rev() {
+        let mut children: BTreeMap<Vec<u8>, Siblings> = BTreeMap::new();
+        let at_depth = leaves.iter().filter(|(key, _)| key.depth() == depth);
+        let at_depth = at_depth.map(|(key, digest)| (key.as_bytes(), ChildKind::Leaf, digest));
+        let nodes = level
+            .iter()
+            .map(|(path, digest)| (&path[..], ChildKind::Node, digest));
+        for (child, kind, digest) in at_depth.chain(nodes) {
+            let siblings = children.entry(parent(child).to_vec()).or_default();
+            siblings.insert((name_in_parent(child).to_vec(), kind), *digest);
+        }
+        let mut above = BTreeMap::new();
+        for (path, children) in children {
+            let mut node = NodeDigest::default();
+            for ((name, kind), digest) in &children {
+                node.push(name, *kind, digest);
+            }
+            above.extend(node.finish().map(|digest| (path, digest)));
+        }
+        level = above;
+    }
+    level.remove(path)
+}
+
+/// Components, below their volume, of the children of the node at `path`.
+fn children_depth(path: &[u8]) -> usize {
+    match LeafKey::parse(path) {
+        Ok(key) => key.depth() + 1,
+        Err(_) => 0,
+    }
+}
+
 /// Computes a node's digest from its children, sorted by (name, kind).
-pub struct NodeDigest {
-    list: ListDigest,
+pub struct NodeDigest<'s> {
+    list: ListDigest<'s>,
     item: Vec<u8>,
     children: u64,
 }
 
-impl Default for NodeDigest {
-    fn default() -> NodeDigest {
+impl Default for NodeDigest<'_> {
+    fn default() -> Self {
         NodeDigest {
             list: ListDigest::new(Domain::Node),
             item: Vec::new(),
@@ -50,7 +153,7 @@ impl Default for NodeDigest {
     }
 }
 
-impl NodeDigest {
+impl NodeDigest<'_> {
     /// Appends a child, SPEC.md [S5-5]: kind (1), name length (2), name,
     /// digest (32). `name` is its last component; for a volume both.
     pub fn push(&mut self, name: &[u8], kind: ChildKind, digest: &Digest) {
@@ -96,9 +199,9 @@ pub fn name_in_parent(path: &[u8]) -> &[u8] {
 
 /// The slow, obvious tree over a sorted map: what every other way of computing
 /// a root is tested against.
-pub fn oracle_root(leaves: &std::collections::BTreeMap<LeafKey, Digest>) -> Digest {
-    fn node(path: &[u8], leaves: &std::collections::BTreeMap<LeafKey, Digest>) -> Option<Digest> {
-        let mut children = std::collections::BTreeMap::new();
+pub fn oracle_root(leaves: &BTreeMap<LeafKey, Digest>) -> Digest {
+    fn node(path: &[u8], leaves: &BTreeMap<LeafKey, Digest>) -> Option<Digest> {
+        let mut children = BTreeMap::new();
         for (key, digest) in leaves {
             let mut below = key.as_bytes();
             if below == path {
@@ -140,7 +243,7 @@ mod tests {
     fn the_worked_tree() {
         let leaf = "513faf7bb9497a717c0bed31e62db8adfd74991bff3c1b2188cc8fae8ba99342";
         let key = LeafKey::parse(b"F/L/000/001/0000001").unwrap();
-        let tree = std::collections::BTreeMap::from([(key, leaf.parse().unwrap())]);
+        let tree = BTreeMap::from([(key, leaf.parse().unwrap())]);
         assert_eq!(
             oracle_root(&tree).to_string(),
             "cca6dad943222f0edb9e28e58d984514e1bcec73c8d7a6c218a6b8219594c312"
@@ -149,6 +252,89 @@ mod tests {
             root_digest(None).to_string(),
             "4e5f16169af10276e0a603998343b1619e773219d7034d8ae90e9328211da05e"
         );
+    }
+
+    /// The digest of every node of a tree, from the leaves below it.
+    #[test]
+    fn nodes_are_the_same_from_below_and_from_the_leaves() {
+        let keys = [
+            "F/L",
+            "F/L/a",
+            "F/L/a/b",
+            "F/L/a/b/c",
+            "F/L/a/b/d",
+            "F/L/b/c/d",
+            "F/L-x",
+            "G/L/a",
+        ];
+        let leaves: BTreeMap<LeafKey, Digest> = keys
+            .iter()
+            .map(|key| {
+                let key = LeafKey::parse(key.as_bytes()).unwrap();
+                let digest = Digest::of_content(key.as_bytes());
+                (key, digest)
+            })
+            .collect();
+        assert_eq!(node_digest(b"", &leaves), Some(oracle_root(&leaves)));
+        let (mut nodes, mut at) = (vec![vec![]], 0);
+        while let Some(path) = nodes.get(at).cloned() {
+            let below = |key: &LeafKey| {
+                path.is_empty() || key.as_bytes().starts_with(&[&path, &b"/"[..]].concat())
+            };
+            let own: BTreeMap<LeafKey, Digest> = leaves
+                .iter()
+                .filter(|(key, _)| below(key))
+                .map(|(key, digest)| (key.clone(), *digest))
+                .collect();
+            let digest = node_digest(&path, &own).unwrap();
+            assert_eq!(node_digest(&path, &leaves), Some(digest));
+            for key in own.keys() {
+                let mut node = parent(key.as_bytes());
+                while node.len() > path.len() && parent(node) != path {
+                    node = parent(node);
+                }
+                if node.len() > path.len() && !nodes.contains(&node.to_vec()) {
+                    nodes.push(node.to_vec());
+                }
+            }
+            at += 1;
+        }
+        assert_eq!(nodes.len(), 7, "{nodes:?}");
+        assert_eq!(node_digest(b"F/L/x", &leaves), None);
+        assert_eq!(node_digest(b"", &BTreeMap::new()), None);
+    }
+
+    /// A child is directly below its node, and no deeper than a tree is.
+    #[test]
+    fn a_child_has_a_path_or_is_none() {
+        let child = |kind, name: &[u8]| Child {
+            kind,
+            name: name.to_vec(),
+            digest: Digest([0; 32]),
+        };
+        let (leaf, node) = (ChildKind::Leaf, ChildKind::Node);
+        let good: [(&[u8], ChildKind, &[u8]); 4] = [
+            (b"", leaf, b"F/L"),
+            (b"", node, b"F/L"),
+            (b"F/L/a", node, b"b"),
+            (b"F/L/a/b", leaf, b"c"),
+        ];
+        for (parent, kind, name) in good {
+            assert!(child_path(parent, &child(kind, name)).is_some());
+        }
+        let bad: [(&[u8], ChildKind, &[u8]); 8] = [
+            (b"", leaf, b"F"),
+            (b"", node, b"F/L/a"),
+            (b"F/L", leaf, b"a/b"),
+            (b"F/L", leaf, b".."),
+            (b"F/L", leaf, b""),
+            (b"F/L", node, b"x\0y"),
+            (b"F/L/a/b", node, b"c"),
+            (b"F/L/a/b/c", leaf, b"d"),
+        ];
+        for (parent, kind, name) in bad {
+            assert_eq!(child_path(parent, &child(kind, name)), None, "{name:?}");
+        }
     }
 
     #[test]

@@ -15,8 +15,8 @@ use hikae_protocol::entry::{Entry, manifest_digest};
 use hikae_protocol::frame::{FRAME_HEADER_BYTES, Frame, FrameHeader, FrameKind};
 use hikae_protocol::message::{
     Acknowledge, Beyond, ContentForm, Contents, Delta, DeltaEntry, DeltaState, Fetch, LeafDelta,
-    LeafProof, LeafWant, Offer, ProofBase, ProofEnd, Pull, Range, Refused, RefusedCode, Tombstone,
-    decode,
+    LeafProof, LeafWant, ListAnswer, ListWant, Lists, Mark, Offer, PageHint, ProofBase, ProofEnd,
+    Pull, Range, Refused, RefusedCode, Tombstone, decode,
 };
 use hikae_protocol::objectpath::{LeafKey, ObjectPath};
 use hikae_protocol::pack::{Codec, Pack};
@@ -176,15 +176,8 @@ fn unpacked<T: DeserializeOwned>(pack: &Pack) -> Vec<T> {
 #[test]
 fn requests() {
     let have = Some(cursor());
-    message(
-        "pull_new",
-        FrameKind::Pull,
-        &Pull {
-            have: None,
-            whole: false,
-        },
-    );
-    message("pull", FrameKind::Pull, &Pull { have, whole: true });
+    message("pull_new", FrameKind::Pull, &Pull { have: None });
+    message("pull", FrameKind::Pull, &Pull { have });
     let fetch = Fetch {
         to: cursor(),
         leaves: vec![
@@ -193,12 +186,14 @@ fn requests() {
                 base: Some(299),
                 after: None,
                 inline: true,
+                held: vec![],
             },
             LeafWant {
                 key: two(),
                 base: None,
                 after: Some(path("20250401/OMP-01/a_1")),
                 inline: false,
+                held: vec![PageHint([5; 8]), PageHint([6; 8])],
             },
         ],
     };
@@ -218,6 +213,26 @@ fn requests() {
         ],
     };
     message("contents", FrameKind::Contents, &contents);
+    let lists = Lists {
+        to: cursor(),
+        lists: vec![
+            ListWant {
+                path: vec![],
+                kind: ChildKind::Node,
+                digest: digest(0x11),
+                held: vec![PageHint([5; 8]), PageHint([6; 8])],
+                fresh: true,
+            },
+            ListWant {
+                path: one().as_bytes().to_vec(),
+                kind: ChildKind::Leaf,
+                digest: digest(0x22),
+                held: vec![],
+                fresh: false,
+            },
+        ],
+    };
+    message("lists", FrameKind::Lists, &lists);
     let acknowledge = Acknowledge {
         durable: have,
         published: None,
@@ -233,6 +248,7 @@ fn answers() {
     for (name, base) in [
         ("offer_cursor", ProofBase::Cursor),
         ("offer_empty", ProofBase::Empty),
+        ("offer_apart", ProofBase::Apart),
     ] {
         let snapshot = signed();
         message(name, FrameKind::Offer, &Offer { snapshot, base });
@@ -269,6 +285,23 @@ fn answers() {
     assert_golden("proof", &written(&frame));
     let read_back = unpacked::<LeafProof>(&read("proof").unpack().unwrap());
     assert_eq!(read_back, proofs);
+    let page = [&[0, 0, 1, 0, b'a'][..], &[0x33; 32]].concat();
+    let mark = Mark {
+        sequence: 300,
+        weight: 1800,
+    };
+    let listed = [
+        ListAnswer::Moved,
+        ListAnswer::Pages {
+            pages: vec![page],
+            marks: vec![mark],
+        },
+        ListAnswer::Leaves(proofs[..1].to_vec()),
+    ];
+    let frame = Frame::pack(FrameKind::Listed, &stored(&encoded(&listed))).unwrap();
+    assert_golden("listed", &written(&frame));
+    let read_back = unpacked::<ListAnswer>(&read("listed").unpack().unwrap());
+    assert_eq!(read_back, listed);
     let ranges = [b"abc".to_vec(), vec![]];
     let frame = Frame::pack(FrameKind::Ranges, &stored(&ranges)).unwrap();
     assert_golden("ranges", &written(&frame));

@@ -18,6 +18,7 @@ mod item;
 #[cfg(test)]
 mod laboratory;
 mod leaf;
+mod lists;
 mod names;
 mod open;
 mod rebuild;

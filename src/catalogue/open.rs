@@ -558,6 +558,10 @@ impl Catalogue {
 }
 
 impl View<'_> {
+    pub(super) fn db(&self) -> &Db {
+        &self.catalogue.db
+    }
+
     /// The last commit and its snapshot.
     pub fn head(&self) -> Option<(&Commit, &Snapshot)> {
         self.head

@@ -7,7 +7,7 @@ pub use change::{Fate, RecordChange, Suspect, Suspicion, changes, kind_of};
 
 use hikae_protocol::digest::Digest;
 use hikae_protocol::limits::{BUNDLE_BYTES, FETCH_LEAVES_MAX, PATH_BYTES_MAX, REQUEST_BYTES_MAX};
-use hikae_protocol::message::{LeafProof, LeafWant};
+use hikae_protocol::message::{LeafProof, LeafWant, PageHint};
 use hikae_protocol::objectpath::LeafKey;
 
 /// Bytes of names and digests that a leaf is taken to cost beside contents.
@@ -28,18 +28,21 @@ pub struct WantedLeaf {
     pub base: Option<u64>,
     /// Whether contents come along: not where the replica may hold most.
     pub inline: bool,
+    /// Contents of the leaf that the replica names as held.
+    pub held: usize,
 }
 
 impl WantedLeaf {
     /// From a proof of a leaf that is in the tree.
-    pub fn new(proof: &LeafProof, digest: Digest, base: Option<u64>, inline: bool) -> WantedLeaf {
+    pub fn new(proof: &LeafProof, digest: Digest, base: Option<u64>) -> WantedLeaf {
         WantedLeaf {
             key: proof.key.clone(),
             digest,
             sequence: proof.sequence,
             weight: proof.weight,
             base,
-            inline,
+            inline: true,
+            held: 0,
         }
     }
 
@@ -50,6 +53,7 @@ impl WantedLeaf {
             base: self.base,
             after: None,
             inline: self.inline,
+            held: vec![],
         }
     }
 }
@@ -62,7 +66,7 @@ pub fn bundles(wanted: Vec<WantedLeaf>) -> Vec<Vec<WantedLeaf>> {
     let mut bundle: Vec<WantedLeaf> = Vec::new();
     let (mut bytes, mut names) = (0, 0);
     for leaf in wanted {
-        let name = leaf.key.as_bytes().len() + 32;
+        let name = leaf.key.as_bytes().len() + 32 + size_of::<PageHint>() * leaf.held;
         let full = bytes >= BUNDLE_BYTES as u64
             || bundle.len() >= leaves_max
             || names + name > REQUEST_BYTES_MAX / 2;
@@ -96,6 +100,7 @@ mod tests {
             weight,
             base: None,
             inline: true,
+            held: at % 300,
         }
     }
 

@@ -4,11 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use hikae_protocol::digest::Digest;
-use hikae_protocol::entry::manifest_digest;
+use hikae_protocol::entry::{Entry, manifest_digest};
 use hikae_protocol::frame::Frame;
-use hikae_protocol::limits::LARGE_BYTES_MIN;
+use hikae_protocol::limits::{HELD_MAX, LARGE_BYTES_MIN};
+use hikae_protocol::list::page_hint;
 use hikae_protocol::message::{
-    ContentForm, Delta, DeltaEntry, DeltaState, LeafDelta, Tombstone, decode,
+    ContentForm, Delta, DeltaEntry, DeltaState, LeafDelta, LeafWant, Tombstone, decode,
 };
 use hikae_protocol::objectpath::{LEAF_DEPTH_MAX, LeafKey, ObjectPath};
 use hikae_protocol::pack::{Items, Pack, PackBuilder};
@@ -96,12 +97,15 @@ pub(super) struct Taken {
 impl Incoming {
     /// A leaf of which nothing came yet.
     pub(super) fn new(
-        wanted: WantedLeaf,
+        mut wanted: WantedLeaf,
         catalogue: &Catalogue,
         entries_max: u64,
     ) -> Result<Incoming, PullError> {
         let old = catalogue.leaf_record(&wanted.key)?;
         let old = old.unwrap_or_else(|| LeafRecord::empty(wanted.key.clone()));
+        if wanted.base.is_none() {
+            wanted.held = old.files.len().min(HELD_MAX);
+        }
         Ok(Incoming {
             places: old.held(),
             old,
@@ -128,11 +132,58 @@ impl Incoming {
                 weight: 0,
                 base: Some(old.sequence),
                 inline: false,
+                held: 0,
             },
             places: old.held(),
             old,
             tombstones: vec![],
             entries_max: u64::MAX,
+        }
+    }
+
+    /// What is asked for next: from where the last part ended, without what is
+    /// held.
+    pub(super) fn want(&self) -> LeafWant {
+        let mut held = Vec::new();
+        if self.wanted.held > 0 {
+            held.extend(self.places.keys().map(page_hint));
+            held.sort_unstable();
+            held.truncate(self.wanted.held);
+        }
+        LeafWant {
+            after: self.last_path(),
+            held,
+            ..self.wanted.want()
+        }
+    }
+
+    /// Whether it is compared by pages of its manifest.
+    pub(super) fn is_wide(&self) -> bool {
+        self.wanted.base.is_none() && self.old.files.len() > HELD_MAX
+    }
+
+    /// What the replica holds of it.
+    pub(super) fn held_entries(&self) -> Vec<Entry> {
+        let files = self.old.files.iter();
+        files.map(|file| file.entry.clone()).collect()
+    }
+
+    /// The commit that brought the file that is held at `path`.
+    pub(super) fn held_sequence(&self, path: &ObjectPath) -> u64 {
+        self.old.file(path).map_or(0, |file| file.sequence)
+    }
+
+    /// Every entry of it came, in order.
+    ///
+    /// Errors: `PullError::Fault` if they are not what was proven.
+    pub(super) fn listed(&mut self, entries: Vec<DeltaEntry>) -> Result<(), PullError> {
+        self.extend(Delta {
+            entries,
+            ..Delta::default()
+        })?;
+        match self.is_proven() {
+            true => Ok(()),
+            false => Err(self.fault("its entries do not give the proven digest")),
         }
     }
 
@@ -310,7 +361,6 @@ pub(super) fn take(
         } else if leaf.wanted.base.is_some() {
             taken.mismatched.push(WantedLeaf {
                 base: None,
-                inline: false,
                 ..leaf.wanted
             });
         } else {

@@ -4,13 +4,16 @@
 //! `source` answers, `replica` asks; both speak through `link`, which knows
 //! quinn. What is asked for in which bundle is `plan`'s to decide.
 
+mod compare;
 mod contents;
 mod incoming;
 mod link;
+mod lists;
 mod proof;
 mod replica;
 mod source;
 mod tls;
+mod wide;
 
 pub use link::{Link, LinkError, LinkStats, Listener, connect, listen};
 pub use proof::Proven;

@@ -1,15 +1,15 @@
 //! Proof before content: the replica asks for the newest snapshot and what
-//! changed, and computes the root over its own tree; unless it is the signed
-//! one, nothing else happens.
+//! changed, and computes the root over its own tree. Unless it is the signed
+//! one, the trees are compared (`compare`); unless that adds up, nothing else
+//! happens.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use hikae_protocol::digest::Digest;
 use hikae_protocol::exchange::{ExchangeError, Progress, PullExchange};
 use hikae_protocol::frame::{Frame, FrameKind};
 use hikae_protocol::message::{LeafProof, ProofBase, Pull};
 use hikae_protocol::objectpath::LeafKey;
-use hikae_protocol::snapshot::{NodeId, Standing, VerifiedSnapshot};
+use hikae_protocol::snapshot::{NodeId, Snapshot, Standing, VerifiedSnapshot};
 use quinn::Connection;
 
 use super::link;
@@ -18,7 +18,7 @@ use crate::catalogue::Catalogue;
 
 /// A snapshot whose root the replica's tree will have once these leaves have
 /// these digests.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Proven {
     /// The snapshot.
     pub snapshot: VerifiedSnapshot,
@@ -41,6 +41,9 @@ pub(super) enum Proof {
     },
     /// There is something to fetch.
     Proven(Box<Proven>),
+    /// There is no list of changes, or it does not add up: the trees have to
+    /// be compared.
+    Apart(Box<VerifiedSnapshot>),
 }
 
 struct Answer {
@@ -50,66 +53,55 @@ struct Answer {
     leaves: Vec<LeafProof>,
 }
 
-/// Asks for a proof; once more for the whole list if the first does not add
-/// up.
+/// Asks for a proof: of what changed since `known`, which an earlier round
+/// proved, or since the last commit.
 ///
 /// Errors: `PullError`.
 pub(super) async fn prove(
     connection: &Connection,
     catalogue: &Catalogue,
     trusted: NodeId,
-    round_trips: &mut u64,
+    known: Option<&Proven>,
 ) -> Result<Proof, PullError> {
-    for whole in [false, true] {
-        *round_trips += 1;
-        let answer = match ask(connection, catalogue, trusted, whole).await {
-            Err(PullError::Exchange(error @ ExchangeError::Many { .. })) if !whole => {
-                tracing::warn!(%error, "asking for the whole list");
-                continue;
-            }
-            answer => answer?,
-        };
-        match answer.standing {
-            // The own tree may have lost leaves to damage: it is whole only
-            // if it adds up.
-            Standing::Same if !whole && own_root(catalogue)? == answer.snapshot.snapshot().root => {
+    let held = match known {
+        Some(known) => Some(known.snapshot.snapshot().clone()),
+        None => catalogue.snapshot(),
+    };
+    let answer = ask(connection, held.clone(), trusted).await?;
+    let snapshot = answer.snapshot.snapshot();
+    match (answer.standing, known) {
+        (Standing::Same, Some(known)) => return Ok(Proof::Proven(Box::new(known.clone()))),
+        // The own tree may have lost leaves to damage: it is whole only if it
+        // adds up.
+        (Standing::Same, None) => {
+            if catalogue.with_digests([])?.root == snapshot.root {
                 return Ok(Proof::Unchanged);
             }
-            Standing::Same if !whole => {
-                tracing::warn!("the own tree is not the signed one; asking for the whole list");
-                continue;
-            }
-            Standing::Stale => {
-                let offered = answer.snapshot.snapshot().cursor.epoch;
-                let held = catalogue.snapshot().map(|held| held.cursor.epoch);
-                return Ok(Proof::Stale {
-                    same_epoch: held == Some(offered),
-                });
-            }
-            _ => {}
+            tracing::warn!("the own tree is not the signed one; comparing the trees");
+            return Ok(Proof::Apart(Box::new(answer.snapshot)));
         }
-        if let Some(proven) = check(catalogue, answer)? {
-            return Ok(Proof::Proven(Box::new(proven)));
+        (Standing::Stale, _) => {
+            let held = held.map(|held| held.cursor.epoch);
+            return Ok(Proof::Stale {
+                same_epoch: held == Some(snapshot.cursor.epoch),
+            });
         }
-        tracing::warn!("the changes do not add up to the signed root; asking for the whole list");
+        _ => {}
     }
-    Err(PullError::Root)
+    if answer.base == ProofBase::Apart {
+        return Ok(Proof::Apart(Box::new(answer.snapshot)));
+    }
+    check(catalogue, answer, known)
 }
 
-fn own_root(catalogue: &Catalogue) -> Result<Digest, PullError> {
-    Ok(catalogue.with_digests([])?.root)
-}
-
+/// Pulls, and takes what comes. More leaves than there can be are none.
 async fn ask(
     connection: &Connection,
-    catalogue: &Catalogue,
+    held: Option<Snapshot>,
     trusted: NodeId,
-    whole: bool,
 ) -> Result<Answer, PullError> {
-    let held = catalogue.snapshot();
     let pull = Pull {
         have: held.as_ref().map(|held| held.cursor),
-        whole,
     };
     let (mut send, mut receive) = link::open(connection).await?;
     link::send(
@@ -119,8 +111,7 @@ async fn ask(
     .await?;
     let _ = send.finish();
     let mut exchange = PullExchange::new(trusted, held);
-    let mut offered = None;
-    let mut leaves = Vec::new();
+    let mut offered: Option<Answer> = None;
     while !exchange.is_ended() {
         // Once it offers, nothing is left to wait for.
         let deadline = match offered {
@@ -130,48 +121,113 @@ async fn ask(
         let frame = link::receive(&mut receive, deadline)
             .await?
             .ok_or(link::LinkError::Ended)?;
-        match exchange.receive(&frame)? {
-            Progress::Offered {
-                snapshot,
-                standing,
-                base,
-            } => offered = Some((*snapshot, standing, base)),
-            Progress::Leaves(mut some) => leaves.append(&mut some),
-            Progress::Ended => {}
+        match (exchange.receive(&frame), &mut offered) {
+            (
+                Ok(Progress::Offered {
+                    snapshot,
+                    standing,
+                    base,
+                }),
+                _,
+            ) => {
+                offered = Some(Answer {
+                    snapshot: *snapshot,
+                    standing,
+                    base,
+                    leaves: vec![],
+                });
+            }
+            (Ok(Progress::Leaves(mut some)), Some(answer)) => answer.leaves.append(&mut some),
+            (Err(error @ ExchangeError::Many { .. }), Some(answer))
+                if answer.base == ProofBase::Cursor =>
+            {
+                tracing::warn!(%error, "comparing the trees");
+                answer.base = ProofBase::Apart;
+                answer.leaves = vec![];
+                break;
+            }
+            (Err(error), _) => return Err(error.into()),
+            _ => {}
         }
     }
-    let (snapshot, standing, base) = offered.ok_or(link::LinkError::Ended)?;
-    Ok(Answer {
-        snapshot,
-        standing,
-        base,
-        leaves,
-    })
+    Ok(offered.ok_or(link::LinkError::Ended)?)
 }
 
 /// The differences, if they add up to the signed root.
-fn check(catalogue: &Catalogue, answer: Answer) -> Result<Option<Proven>, PullError> {
+fn check(
+    catalogue: &Catalogue,
+    answer: Answer,
+    known: Option<&Proven>,
+) -> Result<Proof, PullError> {
     let Answer {
         snapshot,
         standing,
         base,
-        mut leaves,
+        leaves,
     } = answer;
-    if base == ProofBase::Empty {
-        leaves = with_unlisted(catalogue, leaves, snapshot.snapshot().cursor.sequence)?;
+    let leaves = match (base, known) {
+        (ProofBase::Empty, _) => {
+            with_unlisted(catalogue, leaves, snapshot.snapshot().cursor.sequence)?
+        }
+        (_, Some(known)) => merged(&known.leaves, leaves),
+        (_, None) => leaves,
+    };
+    if !adds_up(catalogue, &snapshot, &leaves)? {
+        if base == ProofBase::Empty {
+            return Err(PullError::Root);
+        }
+        tracing::warn!("the changes do not add up to the signed root; comparing the trees");
+        return Ok(Proof::Apart(Box::new(snapshot)));
     }
-    let digests = leaves.iter().map(|leaf| (&leaf.key, leaf.digest));
-    let root: Digest = catalogue.with_digests(digests)?.root;
-    if root != snapshot.snapshot().root {
-        return Ok(None);
-    }
-    let same_epoch = matches!(standing, Standing::Newer | Standing::Same);
-    let held = catalogue.snapshot().filter(|_| same_epoch);
-    Ok(Some(Proven {
+    let base = match known {
+        Some(known) => known.base,
+        None => catalogue
+            .snapshot()
+            .filter(|_| standing == Standing::Newer)
+            .map(|held| held.cursor.sequence),
+    };
+    Ok(Proof::Proven(Box::new(Proven {
         snapshot,
         leaves,
-        base: held.map(|held| held.cursor.sequence),
-    }))
+        base,
+    })))
+}
+
+fn adds_up(
+    catalogue: &Catalogue,
+    snapshot: &VerifiedSnapshot,
+    leaves: &[LeafProof],
+) -> Result<bool, PullError> {
+    let digests = leaves.iter().map(|leaf| (&leaf.key, leaf.digest));
+    Ok(catalogue.with_digests(digests)?.root == snapshot.snapshot().root)
+}
+
+impl Proven {
+    /// What a comparison of the trees found.
+    ///
+    /// Errors: `PullError::Root` if it does not add up to the signed root.
+    pub(super) fn compared(
+        catalogue: &Catalogue,
+        snapshot: VerifiedSnapshot,
+        leaves: Vec<LeafProof>,
+    ) -> Result<Proven, PullError> {
+        match adds_up(catalogue, &snapshot, &leaves)? {
+            true => Ok(Proven {
+                snapshot,
+                leaves,
+                base: None,
+            }),
+            false => Err(PullError::Root),
+        }
+    }
+}
+
+/// What was proven before, and what changed since.
+fn merged(before: &[LeafProof], since: Vec<LeafProof>) -> Vec<LeafProof> {
+    let before = before.iter().map(|leaf| (leaf.key.clone(), leaf.clone()));
+    let mut all: BTreeMap<LeafKey, LeafProof> = before.collect();
+    all.extend(since.into_iter().map(|leaf| (leaf.key.clone(), leaf)));
+    all.into_values().collect()
 }
 
 /// A whole list, and a removal for every leaf that it does not name, at the

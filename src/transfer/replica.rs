@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use hikae_protocol::exchange::ExchangeError;
 use hikae_protocol::frame::{Frame, FrameKind};
+use hikae_protocol::limits::HELD_MAX;
 use hikae_protocol::message::{
     Acknowledge, Beyond, Fetch, LeafProof, LeafWant, Refused, RefusedCode,
 };
@@ -16,6 +17,7 @@ use hikae_protocol::snapshot::{Cursor, NodeId, Snapshot, VerifiedSnapshot};
 use quinn::Connection;
 use serde::Serialize;
 
+use super::compare::Seen;
 use super::incoming::{Bundle, Incoming, Taken, take};
 use super::link::{self, Link, LinkError};
 use super::proof::{Proof, Proven, prove};
@@ -28,7 +30,7 @@ pub(super) const PROOF_DEADLINE: Duration = Duration::from_secs(3600);
 /// For any other answer, and for every further part of one.
 pub(super) const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
 /// Requests for bundles that are on their way at once.
-const REQUESTS: usize = 8;
+pub(super) const REQUESTS: usize = 8;
 /// Rounds against a source that keeps moving, at most.
 const ROUNDS_MAX: u64 = 100;
 /// Rounds that bring a snapshot with lacking contents, until they wait for
@@ -53,8 +55,8 @@ pub enum PullError {
     /// Our own store failed.
     #[error(transparent)]
     Catalogue(#[from] CatalogueError),
-    /// Not even the whole list adds up.
-    #[error("the source's list of leaves does not add up to the root that it signed")]
+    /// Neither the whole list nor a comparison of the trees adds up.
+    #[error("the source's list of leaves does not add up to the root that was signed")]
     Root,
     /// The source changes faster than it is copied.
     #[error("the source kept changing for {ROUNDS_MAX} rounds")]
@@ -121,10 +123,14 @@ async fn pull_rounds(
     let mut report = PullReport::default();
     let lacked: BTreeSet<LeafKey> = catalogue.lacking()?.into_iter().collect();
     let mut commits = 0;
+    // What an earlier round proved, and lists that came, stay good.
+    let mut known: Option<Proven> = None;
+    let mut seen = Seen::default();
     for _ in 0..ROUNDS_MAX {
         report.rounds += 1;
-        let round_trips = &mut report.proof_round_trips;
-        let proven = match prove(connection, catalogue, trusted, round_trips).await? {
+        report.proof_round_trips += 1;
+        let (snapshot, proven) = match prove(connection, catalogue, trusted, known.as_ref()).await?
+        {
             Proof::Unchanged => break,
             Proof::Stale { same_epoch } => {
                 // Only the signer itself can begin another epoch, and once is
@@ -138,18 +144,33 @@ async fn pull_rounds(
                 report.stale = true;
                 return Ok(report);
             }
-            Proof::Proven(proven) => *proven,
+            Proof::Proven(proven) => (proven.snapshot.clone(), Some(*proven)),
+            Proof::Apart(snapshot) => (*snapshot, None),
         };
         let round = Round {
             connection,
             catalogue,
-            to: proven.snapshot.snapshot().cursor,
-            entries: proven.snapshot.snapshot().entries,
+            to: snapshot.snapshot().cursor,
+            entries: snapshot.snapshot().entries,
             monitor,
         };
-        if !round.run(proven, &mut report).await? {
+        let proven = match proven {
+            Some(proven) => proven,
+            None => {
+                known = None;
+                let round_trips = &mut report.proof_round_trips;
+                match round.compare(&snapshot, &mut seen, round_trips).await? {
+                    None => continue,
+                    Some(leaves) => Proven::compared(catalogue, snapshot, leaves)?,
+                }
+            }
+        };
+        if !round.run(&proven, &mut report).await? {
+            known = Some(proven);
             continue;
         }
+        known = None;
+        seen = Seen::default();
         report.changed = true;
         report.stale = false;
         commits += 1;
@@ -247,15 +268,15 @@ pub(super) struct Round<'a> {
     pub(super) catalogue: &'a Arc<Catalogue>,
     pub(super) to: Cursor,
     /// Entries of that snapshot.
-    entries: u64,
+    pub(super) entries: u64,
     monitor: &'a dyn Monitor,
 }
 
 impl Round<'_> {
     /// Fetches and commits; says whether the snapshot is there whole.
-    async fn run(&self, proven: Proven, report: &mut PullReport) -> Result<bool, PullError> {
+    async fn run(&self, proven: &Proven, report: &mut PullReport) -> Result<bool, PullError> {
         let snapshot = proven.snapshot.clone();
-        let wanted = self.wanted(&proven, report)?;
+        let wanted = self.wanted(proven, report)?;
         let files = describe(snapshot.snapshot(), wanted.len());
         self.monitor.stage(&files, Some(wanted.len() as u64));
         let cut = bundles(wanted);
@@ -341,8 +362,11 @@ impl Round<'_> {
                 None => emptied.push(self.emptied(leaf)?),
                 Some(digest) => {
                     let base = proven.base.filter(|_| held.is_some());
-                    let inline = held.is_none() || base.is_some();
-                    wanted.push(WantedLeaf::new(leaf, digest, base, inline));
+                    let mut want = WantedLeaf::new(leaf, digest, base);
+                    if let (None, Some(held)) = (base, held) {
+                        want.held = HELD_MAX.min(held.entries as usize);
+                    }
+                    wanted.push(want);
                 }
             }
         }
@@ -371,8 +395,16 @@ impl Round<'_> {
         for leaf in wanted {
             waiting.push(Incoming::new(leaf, self.catalogue, self.entries)?);
         }
-        while !waiting.is_empty() {
-            let wants: Vec<LeafWant> = waiting.iter().map(next_want).collect();
+        loop {
+            let (wide, narrow) = waiting.into_iter().partition(Incoming::is_wide);
+            waiting = narrow;
+            for leaf in wide {
+                self.wide(leaf, &mut done).await?;
+            }
+            if waiting.is_empty() {
+                break;
+            }
+            let wants: Vec<LeafWant> = waiting.iter().map(Incoming::want).collect();
             let fetch = Fetch {
                 to: self.to,
                 leaves: wants,
@@ -459,13 +491,6 @@ impl Done {
         report.contents_received += self.received;
         report.content_bytes += self.bytes;
         report.contents_referenced += self.referenced;
-    }
-}
-
-fn next_want(leaf: &Incoming) -> LeafWant {
-    LeafWant {
-        after: leaf.last_path(),
-        ..leaf.wanted.want()
     }
 }
 

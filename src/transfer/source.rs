@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use hikae_protocol::frame::{Frame, FrameError, FrameKind};
 use hikae_protocol::limits::{
-    BUNDLE_BYTES, FETCH_LEAVES_MAX, LARGE_BYTES_MIN, PROOF_LEAVES_MAX, RANGES_MAX,
+    BUNDLE_BYTES, FETCH_LEAVES_MAX, HELD_MAX, LARGE_BYTES_MIN, PROOF_LEAVES_MAX, RANGES_MAX,
 };
+use hikae_protocol::list::page_hint;
 use hikae_protocol::message::{
     Beyond, ContentForm, Contents, DeltaState, Fetch, LeafDelta, LeafProof, LeafWant, Offer,
     ProofBase, ProofEnd, Pull, Refused, RefusedCode,
@@ -17,6 +18,7 @@ use hikae_protocol::snapshot::{Cursor, NodeId};
 use quinn::{Connection, RecvStream, SendStream};
 
 use super::link::{self, LinkError, LinkStats, Listener};
+use super::lists::lists;
 use super::{ContentError, Holdings};
 use crate::catalogue::{CatalogueError, FileRecord, LeafRecord};
 
@@ -27,13 +29,13 @@ const ADMISSION: Duration = Duration::from_secs(2);
 /// zstd level of contents. They rest as they travelled.
 pub(super) const CONTENTS_LEVEL: i32 = 3;
 /// zstd level of proofs and deltas.
-const NAMES_LEVEL: i32 = 3;
+pub(super) const NAMES_LEVEL: i32 = 3;
 /// Bytes of names in one bundle, before compression.
-const DELTA_BYTES: usize = 1024 * 1024;
+pub(super) const DELTA_BYTES: usize = 1024 * 1024;
 
 /// Why a request is not answered.
 #[derive(Debug, thiserror::Error)]
-enum AnswerError {
+pub(super) enum AnswerError {
     #[error(transparent)]
     Link(#[from] LinkError),
     #[error(transparent)]
@@ -46,7 +48,7 @@ enum AnswerError {
     Task(String),
 }
 
-fn refused(code: RefusedCode, text: impl Into<String>) -> AnswerError {
+pub(super) fn refused(code: RefusedCode, text: impl Into<String>) -> AnswerError {
     let mut text: String = text.into();
     text.truncate(text.floor_char_boundary(hikae_protocol::limits::ERROR_TEXT_BYTES_MAX));
     AnswerError::Refused(Refused { code, text })
@@ -74,7 +76,8 @@ async fn serve_peer(connection: Connection, holdings: Arc<dyn Holdings>) {
     };
     tracing::info!(peer = %peer, remote = %connection.remote_address(), "connected");
     let mut streams = tokio::task::JoinSet::new();
-    let mut admission = tokio::time::interval(ADMISSION);
+    let next = tokio::time::Instant::now() + ADMISSION;
+    let mut admission = tokio::time::interval_at(next, ADMISSION);
     loop {
         let accepted = tokio::select! {
             accepted = connection.accept_bi() => accepted,
@@ -144,6 +147,7 @@ async fn answer_request(
     }
     let answers = blocking(move || match frame.kind {
         FrameKind::Pull => proof(&*holdings, &frame.decode()?),
+        FrameKind::Lists => lists(&*holdings, &frame.decode()?),
         FrameKind::Fetch => bundle(&*holdings, &frame.decode()?),
         FrameKind::Contents => ranges(&*holdings, &frame.decode()?),
         FrameKind::Acknowledge => {
@@ -186,13 +190,12 @@ fn proof(holdings: &dyn Holdings, pull: &Pull) -> Result<Vec<Frame>, AnswerError
             "the first scan is not done yet",
         ));
     };
-    let since = pull.have.filter(|have| {
-        !pull.whole
-            && have.epoch == snapshot.cursor.epoch
-            && have.sequence <= snapshot.cursor.sequence
-    });
-    let (base, leaves) = match since {
-        Some(have) => (ProofBase::Cursor, view.changed_since(have.sequence)?),
+    let is_known = |have: &Cursor| {
+        have.epoch == snapshot.cursor.epoch && have.sequence <= snapshot.cursor.sequence
+    };
+    let (base, leaves) = match pull.have {
+        Some(have) if is_known(&have) => (ProofBase::Cursor, view.changed_since(have.sequence)?),
+        Some(_) => (ProofBase::Apart, vec![]),
         None => {
             let mut all = view.leaves_below(&[])?;
             all.retain(|(_, value)| value.entries > 0);
@@ -218,7 +221,7 @@ fn proof(holdings: &dyn Holdings, pull: &Pull) -> Result<Vec<Frame>, AnswerError
             sequence: value.sequence,
             weight: match base {
                 ProofBase::Cursor => value.newest_bytes,
-                ProofBase::Empty => value.bytes,
+                ProofBase::Empty | ProofBase::Apart => value.bytes,
             },
         };
         if pack.len() == PROOF_LEAVES_MAX || pack.raw_bytes() >= DELTA_BYTES {
@@ -236,13 +239,13 @@ fn proof(holdings: &dyn Holdings, pull: &Pull) -> Result<Vec<Frame>, AnswerError
     Ok(frames)
 }
 
-fn encoded<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, AnswerError> {
+pub(super) fn encoded<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, AnswerError> {
     postcard::to_stdvec(value).map_err(|error| refused(RefusedCode::Unavailable, error.to_string()))
 }
 
 /// The leaf as of the snapshot that the peer goes to; none if it changed
 /// since.
-fn leaf_at(
+pub(super) fn leaf_at(
     holdings: &dyn Holdings,
     key: &LeafKey,
     to: &Cursor,
@@ -275,11 +278,9 @@ fn leaf_at(
 /// One bundle: a delta for every leaf that was asked for, in that order, and
 /// the contents that fit.
 fn bundle(holdings: &dyn Holdings, fetch: &Fetch) -> Result<Vec<Frame>, AnswerError> {
-    if fetch.leaves.len() > FETCH_LEAVES_MAX {
-        return Err(refused(
-            RefusedCode::Malformed,
-            "too many leaves in one fetch",
-        ));
+    let held = fetch.leaves.iter().map(|want| want.held.len());
+    if fetch.leaves.len() > FETCH_LEAVES_MAX || held.max().unwrap_or(0) > HELD_MAX {
+        return Err(refused(RefusedCode::Malformed, "too much in one fetch"));
     }
     let mut deltas = PackBuilder::default();
     let mut contents = PackBuilder::default();
@@ -314,6 +315,12 @@ fn leaf_delta(
         return Ok(DeltaState::Moved);
     };
     let mut delta = record.delta(want.base, want.after.as_ref(), budget);
+    for entry in &mut delta.entries {
+        let hint = page_hint(&entry.entry.digest);
+        if want.held.binary_search(&hint).is_ok() {
+            entry.content = ContentForm::Held;
+        }
+    }
     if delta.more || !want.inline {
         return Ok(DeltaState::Delta(delta));
     }

@@ -210,13 +210,13 @@ def signed_snapshot(p):
 
 
 def pull(p):
-    return {"have": p.option(cursor), "whole": p.bool()}
+    return {"have": p.option(cursor)}
 
 
 def offer(p):
     return {
         "snapshot": signed_snapshot(p),
-        "base": p.enum(("Cursor", None), ("Empty", None)),
+        "base": p.enum(("Cursor", None), ("Empty", None), ("Apart", None)),
     }
 
 
@@ -239,11 +239,40 @@ def leaf_want(p):
         "base": p.option(Postcard.u64),
         "after": p.option(Postcard.bytes),
         "inline": p.bool(),
+        "held": p.list(lambda p: p.fixed(8)),
     }
 
 
 def fetch(p):
     return {"to": cursor(p), "leaves": p.list(leaf_want)}
+
+
+def list_want(p):
+    return {
+        "path": p.bytes(),
+        "kind": p.enum(("Leaf", None), ("Node", None)),
+        "digest": p.fixed(32),
+        "held": p.list(lambda p: p.fixed(8)),
+        "fresh": p.bool(),
+    }
+
+
+def lists(p):
+    return {"to": cursor(p), "lists": p.list(list_want)}
+
+
+def mark(p):
+    return {"sequence": p.u64(), "weight": p.u64()}
+
+
+def list_pages(p):
+    return {"pages": p.list(Postcard.bytes), "marks": p.list(mark)}
+
+
+def list_answer(p):
+    return p.enum(
+        ("Moved", None), ("Pages", list_pages), ("Leaves", lambda p: p.list(leaf_proof))
+    )
 
 
 def entry(p):
@@ -620,8 +649,34 @@ def fetch_payload(payload):
         check_key(want["key"])
         if want["after"] is not None:
             check_path(want["after"])
+        need(len(want["held"]) <= 256, "too much that is held [S7-16]")
+        check_ascending(want["held"], "what is held [S7-16]")
     check_ascending([want["key"] for want in message["leaves"]], "leaves of a fetch")
     return message
+
+
+def lists_payload(payload):
+    message = decode(lists, payload)
+    need(len(message["lists"]) <= 4096, "too many lists [S7-14]")
+    for want in message["lists"]:
+        kind, _ = variant(want["kind"])
+        if kind == "Leaf" or want["path"]:
+            check_key(want["path"])
+        check_ascending(want["held"], "pages that are held [S7-14]")
+    return message
+
+
+def listed_payload(payload):
+    answers = [decode(list_answer, item) for item in pack(payload)]
+    for answer in answers:
+        state, fields = variant(answer)
+        if state == "Leaves":
+            need(len(fields) <= 4096, "too many leaves [S7-15]")
+            keys = [leaf["key"] for leaf in fields]
+            for key in keys:
+                check_key(key)
+            check_ascending(keys, "leaves below a node [S7-15]")
+    return answers
 
 
 def contents_payload(payload):
@@ -662,9 +717,11 @@ FRAMES = {
     0x03: ("Contents", MIB, contents_payload),
     0x04: ("Acknowledge", 4096, of(acknowledge)),
     0x05: ("Beyond", 4096, beyond_payload),
+    0x06: ("Lists", MIB, lists_payload),
     0x10: ("Offer", 4096, offer_payload),
     0x11: ("Proof", 9 * MIB, proof_payload),
     0x12: ("ProofEnd", 4096, of(proof_end)),
+    0x13: ("Listed", 9 * MIB, listed_payload),
     0x20: ("Bundle", 9 * MIB, bundle_payload),
     0x21: ("Ranges", 9 * MIB, pack),
     0x3F: ("Refused", 4096, refused_payload),
@@ -1943,8 +2000,11 @@ GOLDEN = {
     "bundle": frame,
     "contents": frame,
     "fetch": frame,
+    "listed": frame,
+    "lists": frame,
     "manifest_page": manifest_page,
     "node_page": node_page,
+    "offer_apart": frame,
     "offer_cursor": frame,
     "offer_empty": frame,
     "pack_raw": pack,

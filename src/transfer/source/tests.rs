@@ -6,10 +6,12 @@ use std::net::SocketAddr;
 use ed25519_dalek::SigningKey;
 use hikae_protocol::digest::Digest;
 use hikae_protocol::entry::Entry;
-use hikae_protocol::message::{Acknowledge, Delta, Range, decode};
+use hikae_protocol::limits::LISTS_MAX;
+use hikae_protocol::list::list_digest;
+use hikae_protocol::message::{Acknowledge, Delta, ListAnswer, ListWant, Lists, Range, decode};
 use hikae_protocol::objectpath::ObjectPath;
 use hikae_protocol::snapshot::{Epoch, SignedSnapshot, Snapshot, VerifiedSnapshot};
-use hikae_protocol::tree::oracle_root;
+use hikae_protocol::tree::{ChildKind, oracle_root};
 
 use super::*;
 use crate::catalogue::{Catalogue, ContentPlace};
@@ -152,6 +154,7 @@ fn want(leaf: &str) -> LeafWant {
         base: None,
         after: None,
         inline: true,
+        held: vec![],
     }
 }
 
@@ -199,21 +202,24 @@ fn a_proof_is_complete_from_its_base() {
         },
         sequence: 1,
     };
-    for (have, whole, expected) in [
-        (None, false, ProofBase::Empty),
-        (Some(cursor(1)), false, ProofBase::Cursor),
-        (Some(cursor(2)), false, ProofBase::Cursor),
-        (Some(cursor(3)), false, ProofBase::Cursor),
-        (Some(cursor(1)), true, ProofBase::Empty),
-        (Some(cursor(4)), false, ProofBase::Empty),
-        (Some(other), false, ProofBase::Empty),
+    for (have, expected) in [
+        (None, ProofBase::Empty),
+        (Some(cursor(1)), ProofBase::Cursor),
+        (Some(cursor(2)), ProofBase::Cursor),
+        (Some(cursor(3)), ProofBase::Cursor),
+        (Some(cursor(4)), ProofBase::Apart),
+        (Some(other), ProofBase::Apart),
     ] {
-        let frames = proof(&told, &Pull { have, whole }).unwrap();
+        let frames = proof(&told, &Pull { have }).unwrap();
         let offer: Offer = frames[0].decode().unwrap();
-        assert_eq!(offer.base, expected, "{have:?} {whole}");
+        assert_eq!(offer.base, expected, "{have:?}");
         let mut tree = match expected {
             ProofBase::Cursor => trees[have.unwrap().sequence as usize].clone(),
             ProofBase::Empty => BTreeMap::new(),
+            ProofBase::Apart => {
+                assert_eq!(frames.len(), 2);
+                continue;
+            }
         };
         let (last, proofs) = frames[1..].split_last().unwrap();
         let mut leaves = 0;
@@ -229,8 +235,119 @@ fn a_proof_is_complete_from_its_base() {
         }
         assert_eq!(last.decode::<ProofEnd>().unwrap(), ProofEnd { leaves });
         let snapshot: Snapshot = decode(&offer.snapshot.body).unwrap();
-        assert_eq!(oracle_root(&tree), snapshot.root, "{have:?} {whole}");
+        assert_eq!(oracle_root(&tree), snapshot.root, "{have:?}");
     }
+}
+
+fn listed(told: &Told, lists: Vec<ListWant>) -> Vec<ListAnswer> {
+    let to = cursor(1);
+    let frames = super::lists(told, &Lists { to, lists }).unwrap();
+    let items = frames[0].unpack().unwrap().unpack().unwrap();
+    items.iter().map(|item| decode(item).unwrap()).collect()
+}
+
+/// [S7-14] one answer for each list, in that order; of what moved on, and of
+/// what is no node's, nothing else.
+#[test]
+fn lists_are_answered_in_order() {
+    let mut told = Told::new();
+    told.commit(
+        1,
+        &[("F/L/a", &[("x", b"one")]), ("F/L/b/c/d", &[("x", b"two")])],
+    );
+    let view = told.catalogue.view();
+    let digest_of = |path: &[u8]| list_digest(&view.children(path).unwrap(), &mut |_| {});
+    let node = |path: &[u8]| ListWant {
+        path: path.to_vec(),
+        kind: ChildKind::Node,
+        digest: digest_of(path),
+        held: vec![],
+        fresh: false,
+    };
+    let fresh = ListWant {
+        fresh: true,
+        ..node(b"F/L")
+    };
+    let moved = ListWant {
+        digest: Digest([1; 32]),
+        ..node(b"F/L")
+    };
+    let held = ListWant {
+        held: vec![page_hint(&digest_of(b"F/L"))],
+        ..node(b"F/L")
+    };
+    let manifest = ListWant {
+        path: b"F/L/a".to_vec(),
+        kind: ChildKind::Leaf,
+        digest: told
+            .catalogue
+            .leaf(&key("F/L/a"))
+            .unwrap()
+            .unwrap()
+            .digest
+            .unwrap(),
+        ..node(b"F/L/a")
+    };
+    let answers = listed(&told, vec![node(b""), fresh, moved.clone(), held, manifest]);
+    let pages = |answer: &ListAnswer| match answer {
+        ListAnswer::Pages { pages, marks } => (pages.len(), marks.len()),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(pages(&answers[0]), (1, 1));
+    match &answers[1] {
+        ListAnswer::Leaves(leaves) => {
+            let keys: Vec<&LeafKey> = leaves.iter().map(|leaf| &leaf.key).collect();
+            assert_eq!(keys, [&key("F/L/a"), &key("F/L/b/c/d")]);
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(answers[2], ListAnswer::Moved);
+    assert_eq!(pages(&answers[3]), (0, 0));
+    assert_eq!(pages(&answers[4]), (1, 1));
+
+    let refusal = |epoch, lists| {
+        let mut to = cursor(1);
+        to.epoch.counter += epoch;
+        code(super::lists(&told, &Lists { to, lists }))
+    };
+    let many = vec![moved.clone(); LISTS_MAX + 1];
+    assert_eq!(refusal(0, many), RefusedCode::Malformed);
+    assert_eq!(refusal(1, vec![moved.clone()]), RefusedCode::Moved);
+    let outside = ListWant {
+        path: b"F/../x".to_vec(),
+        ..moved
+    };
+    assert_eq!(refusal(0, vec![outside]), RefusedCode::Malformed);
+}
+
+/// [S7-16] contents that are named as held do not come along.
+#[test]
+fn contents_that_are_held_do_not_come_along() {
+    let mut told = Told::new();
+    told.commit(1, &[("F/L/a", &[("x", b"one"), ("y", b"two")])]);
+    let held = LeafWant {
+        held: vec![page_hint(&Digest::of_content(b"one"))],
+        ..want("F/L/a")
+    };
+    let (deltas, contents) = told.fetched(1, vec![held.clone()]);
+    let forms = delta_of(&deltas[0])
+        .entries
+        .iter()
+        .map(|entry| entry.content);
+    assert_eq!(
+        forms.collect::<Vec<_>>(),
+        [ContentForm::Held, ContentForm::Inline(0)]
+    );
+    assert_eq!(contents, [b"two"]);
+    let much = LeafWant {
+        held: vec![held.held[0]; HELD_MAX + 1],
+        ..held
+    };
+    let (to, leaves) = (cursor(1), vec![much]);
+    assert_eq!(
+        code(bundle(&told, &Fetch { to, leaves })),
+        RefusedCode::Malformed
+    );
 }
 
 /// [S7-6] a delta for each leaf, in the order of the fetch; [S7-8] of a leaf
@@ -425,10 +542,7 @@ async fn a_peer_that_may_not_pull_any_more_is_told_so() {
     };
     let serving = tokio::spawn(serve(listener.clone(), Arc::new(Told::new())));
     let link = link::connect(&source, &path, &theirs).await.unwrap();
-    let pull = Pull {
-        have: None,
-        whole: false,
-    };
+    let pull = Pull { have: None };
     for _ in 0..2 {
         let (mut send, mut receive) = link::open(link.connection()).await.unwrap();
         let frame = Frame::message(FrameKind::Pull, &pull).unwrap();
