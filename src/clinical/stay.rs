@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use jiff::civil::DateTime;
+use jiff::civil::{Date, DateTime};
 
 use super::kind::Kind;
 use super::movement::{Location, Movement};
@@ -78,12 +78,27 @@ impl<'a> Event<'a> {
     }
 }
 
+fn day_of(time: Option<DateTime>) -> Option<Date> {
+    time.map(|time| time.date())
+}
+
 fn of_facility<'a>(facility: &'a str, mut events: Vec<Event<'a>>) -> Vec<Stay<'a>> {
     events.sort_by_key(|event| (event.at, event.record.kind));
     let mut stays: Vec<Stay<'a>> = Vec::new();
     let mut open = false;
     for event in events {
         let kind = event.record.kind;
+        // A transfer that was entered after the discharge of its day begins no stay.
+        let late = !matches!(kind, Kind::Admission | Kind::Discharge)
+            && stays.last().is_some_and(|stay| {
+                stay.discharged.is_some() && day_of(stay.discharged) == day_of(event.at)
+            });
+        if late && !open {
+            if let Some(stay) = stays.last_mut() {
+                stay.records.push(event.record);
+            }
+            continue;
+        }
         if kind == Kind::Admission || !open {
             let told = event.movement.admitted.as_ref().and_then(When::earliest);
             stays.push(Stay {

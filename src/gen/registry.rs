@@ -60,14 +60,14 @@ const USERS: &[User] = &[
         id: "saigai",
         role: "physician",
         title: "災害医療担当",
-        permissions: "emergency;search_all",
+        permissions: "emergency;search_all;declare",
         totp: "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP",
     },
     User {
         id: "kanri",
         role: "administrator",
         title: "管理者",
-        permissions: "search_all;review",
+        permissions: "search_all;review;declare",
         totp: "",
     },
 ];
