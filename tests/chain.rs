@@ -5,6 +5,8 @@
 
 mod harness;
 
+#[path = "chain/adopt.rs"]
+mod adopt;
 #[path = "chain/compare.rs"]
 mod compare;
 #[path = "chain/node.rs"]

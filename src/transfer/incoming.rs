@@ -14,6 +14,7 @@ use hikae_protocol::message::{
 use hikae_protocol::objectpath::{LEAF_DEPTH_MAX, LeafKey, ObjectPath};
 use hikae_protocol::pack::{Items, Pack, PackBuilder};
 
+use super::adopt::AdoptableFiles;
 use super::replica::PullError;
 use super::source::CONTENTS_LEVEL;
 use crate::catalogue::{Catalogue, CatalogueError, ContentPlace, FileRecord, LeafRecord};
@@ -71,6 +72,8 @@ pub(super) struct Incoming {
     entries_max: u64,
     /// Contents by digest: those that are held, and what came of others.
     places: HashMap<Digest, ContentPlace>,
+    /// Files of a tree that lay there before.
+    pub(super) adoptable: AdoptableFiles,
 }
 
 /// What became of the leaves of a bundle.
@@ -110,6 +113,7 @@ impl Incoming {
             places: old.held(),
             old,
             wanted,
+            adoptable: AdoptableFiles::default(),
             entries: vec![],
             tombstones: vec![],
             entries_max,
@@ -135,6 +139,7 @@ impl Incoming {
                 held: 0,
             },
             places: old.held(),
+            adoptable: AdoptableFiles::default(),
             old,
             tombstones: vec![],
             entries_max: u64::MAX,
@@ -145,13 +150,15 @@ impl Incoming {
     /// held.
     pub(super) fn want(&self) -> LeafWant {
         let mut held = Vec::new();
-        if self.wanted.held > 0 {
+        if self.wanted.base.is_none() {
             held.extend(self.places.keys().map(page_hint));
+            held.extend(self.adoptable.hints());
             held.sort_unstable();
-            held.truncate(self.wanted.held);
+            held.truncate(HELD_MAX);
         }
         LeafWant {
             after: self.last_path(),
+            inline: self.adoptable.len() <= HELD_MAX,
             held,
             ..self.wanted.want()
         }
@@ -383,8 +390,10 @@ pub(super) fn take(
                         leaf.stored(entry.entry.digest, *place);
                     }
                 }
-                ContentForm::Held => taken.referenced += 1,
-                ContentForm::Later | ContentForm::Lacking => {}
+                ContentForm::Held if leaf.place(&entry.entry.digest).is_some() => {
+                    taken.referenced += 1;
+                }
+                ContentForm::Held | ContentForm::Later | ContentForm::Lacking => {}
             }
         }
         for entry in leaf.entries.clone() {

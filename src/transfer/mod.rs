@@ -4,6 +4,7 @@
 //! `source` answers, `replica` asks; both speak through `link`, which knows
 //! quinn. What is asked for in which bundle is `plan`'s to decide.
 
+mod adopt;
 mod compare;
 mod contents;
 mod incoming;

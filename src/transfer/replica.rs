@@ -2,6 +2,7 @@
 //! snapshot is there; a leaf that moved on meanwhile comes with a newer one.
 
 use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use hikae_protocol::snapshot::{Cursor, NodeId, Snapshot, VerifiedSnapshot};
 use quinn::Connection;
 use serde::Serialize;
 
+use super::adopt::Adoptable;
 use super::compare::Seen;
 use super::incoming::{Bundle, Incoming, Taken, take};
 use super::link::{self, Link, LinkError};
@@ -93,19 +95,23 @@ pub struct PullReport {
     pub content_bytes: u64,
     /// Files whose content was held already: renames and copies.
     pub contents_referenced: u64,
+    /// Contents that were taken from a tree that lay there before.
+    pub contents_adopted: u64,
 }
 
-/// Pulls the newest snapshot that `trusted` signed, and commits it.
+/// Pulls the newest snapshot that `trusted` signed, and commits it. A first
+/// copy takes contents from the tree at `adopt`, if something lies there.
 ///
 /// Errors: `PullError`.
 pub async fn pull(
     link: &Link,
     catalogue: &Arc<Catalogue>,
     trusted: NodeId,
+    adopt: Option<&Path>,
     monitor: &dyn Monitor,
 ) -> Result<PullReport, PullError> {
     let users = Arc::strong_count(catalogue);
-    let result = pull_rounds(link.connection(), catalogue, trusted, monitor).await;
+    let result = pull_rounds(link.connection(), catalogue, trusted, adopt, monitor).await;
     // After an error, work on blocking threads may still be storing; nobody
     // else may commit until it is done.
     while result.is_err() && Arc::strong_count(catalogue) > users {
@@ -118,6 +124,7 @@ async fn pull_rounds(
     connection: &Connection,
     catalogue: &Arc<Catalogue>,
     trusted: NodeId,
+    adopt: Option<&Path>,
     monitor: &dyn Monitor,
 ) -> Result<PullReport, PullError> {
     let mut report = PullReport::default();
@@ -126,6 +133,8 @@ async fn pull_rounds(
     // What an earlier round proved, and lists that came, stay good.
     let mut known: Option<Proven> = None;
     let mut seen = Seen::default();
+    let adoptable = adopt.and_then(|path| Adoptable::open(catalogue, path));
+    let adoptable = adoptable.map(Arc::new);
     for _ in 0..ROUNDS_MAX {
         report.rounds += 1;
         report.proof_round_trips += 1;
@@ -152,6 +161,7 @@ async fn pull_rounds(
             catalogue,
             to: snapshot.snapshot().cursor,
             entries: snapshot.snapshot().entries,
+            adoptable: adoptable.clone(),
             monitor,
         };
         let proven = match proven {
@@ -212,6 +222,7 @@ async fn complete(
         catalogue,
         to: snapshot.cursor,
         entries: snapshot.entries,
+        adoptable: None,
         monitor,
     };
     let mut completed = stream::iter(still)
@@ -269,6 +280,8 @@ pub(super) struct Round<'a> {
     pub(super) to: Cursor,
     /// Entries of that snapshot.
     pub(super) entries: u64,
+    /// A tree that lay there before the first copy.
+    adoptable: Option<Arc<Adoptable>>,
     monitor: &'a dyn Monitor,
 }
 
@@ -363,9 +376,11 @@ impl Round<'_> {
                 Some(digest) => {
                     let base = proven.base.filter(|_| held.is_some());
                     let mut want = WantedLeaf::new(leaf, digest, base);
-                    if let (None, Some(held)) = (base, held) {
-                        want.held = HELD_MAX.min(held.entries as usize);
-                    }
+                    want.held = match (base, held) {
+                        _ if self.adoptable.is_some() => HELD_MAX,
+                        (None, Some(held)) => HELD_MAX.min(held.entries as usize),
+                        _ => 0,
+                    };
                     wanted.push(want);
                 }
             }
@@ -387,14 +402,53 @@ impl Round<'_> {
         Ok(record)
     }
 
+    /// Leaves of which nothing came yet, with what an older tree has of them.
+    async fn incoming(&self, wanted: Vec<WantedLeaf>) -> Result<Vec<Incoming>, PullError> {
+        let (catalogue, adoptable) = (self.catalogue.clone(), self.adoptable.clone());
+        let entries = self.entries;
+        blocking(move || {
+            let leaf = |wanted: WantedLeaf| {
+                let mut leaf = Incoming::new(wanted, &catalogue, entries)?;
+                if let Some(adoptable) = &adoptable {
+                    leaf.adoptable = adoptable.files_of(&leaf.wanted.key);
+                }
+                Ok(leaf)
+            };
+            wanted.into_iter().map(leaf).collect()
+        })
+        .await
+    }
+
+    /// Takes from an older tree what leaves lack; says which lack more.
+    async fn adopt(
+        &self,
+        mut leaves: Vec<Incoming>,
+        done: &mut Done,
+    ) -> Result<Vec<Incoming>, PullError> {
+        let Some(adoptable) = self.adoptable.clone().filter(|_| !leaves.is_empty()) else {
+            return Ok(leaves);
+        };
+        let catalogue = self.catalogue.clone();
+        let (lacking, adopted) = blocking(move || {
+            let adopted = adoptable.take(&catalogue, &mut leaves)?;
+            let (whole, lacking): (Vec<_>, Vec<_>) = leaves
+                .into_iter()
+                .partition(|leaf| leaf.lacking().is_empty());
+            let records: Result<Vec<LeafRecord>, _> = whole.iter().map(Incoming::record).collect();
+            catalogue.stage(records?)?;
+            Ok((lacking, adopted))
+        })
+        .await?;
+        done.adopted += adopted;
+        Ok(lacking)
+    }
+
     /// Fetches and stores the leaves of one bundle.
     async fn bundle(&self, wanted: Vec<WantedLeaf>) -> Result<Done, PullError> {
         let mut done = Done::default();
         let leaves = wanted.len() as u64;
         let mut waiting: Vec<Incoming> = Vec::new();
-        for leaf in wanted {
-            waiting.push(Incoming::new(leaf, self.catalogue, self.entries)?);
-        }
+        waiting.append(&mut self.incoming(wanted).await?);
         loop {
             let (wide, narrow) = waiting.into_iter().partition(Incoming::is_wide);
             waiting = narrow;
@@ -440,7 +494,7 @@ impl Round<'_> {
         done.received += taken.received;
         done.referenced += taken.referenced;
         done.bytes += taken.bytes;
-        for leaf in taken.lacking {
+        for leaf in self.adopt(taken.lacking, done).await? {
             self.lacking(leaf, done).await?;
         }
         let mut waiting = taken.unfinished;
@@ -481,6 +535,7 @@ pub(super) struct Done {
     pub(super) moved: u64,
     pub(super) received: u64,
     pub(super) referenced: u64,
+    pub(super) adopted: u64,
     pub(super) bytes: u64,
 }
 
@@ -491,6 +546,7 @@ impl Done {
         report.contents_received += self.received;
         report.content_bytes += self.bytes;
         report.contents_referenced += self.referenced;
+        report.contents_adopted += self.adopted;
     }
 }
 

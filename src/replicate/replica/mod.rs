@@ -291,7 +291,14 @@ impl Replica {
             monitor.note(note);
             notes.push(note.into());
         }
-        let result = pull(&link, &self.catalogue, source.signer(), monitor).await;
+        let result = pull(
+            &link,
+            &self.catalogue,
+            source.signer(),
+            self.config().tree.as_deref(),
+            monitor,
+        )
+        .await;
         let mut report = SyncReport {
             source: source.id.to_string(),
             pull_seconds: started.elapsed().as_secs_f64(),
