@@ -8,6 +8,7 @@ mod demo;
 mod diff;
 mod generate;
 mod init;
+mod peer;
 mod progress;
 mod prune;
 mod rebuild;
@@ -52,6 +53,8 @@ enum Subcommands {
     Init(init::InitArguments),
     /// Bring a center's catalogue up to date.
     Scan(scan::ScanArguments),
+    /// Say or change who may pull from here.
+    Peer(peer::PeerArguments),
     /// Answer peers and commands; refresh on a schedule.
     Serve(serve::ServeArguments),
     /// Pull from the source.
@@ -135,6 +138,7 @@ async fn run(context: &Context, command: Subcommands) -> Outcome {
         Subcommands::Gen(arguments) => generate::run(context, arguments).await,
         Subcommands::Init(arguments) => init::run(context, &arguments),
         Subcommands::Scan(arguments) => scan::run(context, &arguments).await,
+        Subcommands::Peer(arguments) => peer::run(context, arguments),
         Subcommands::Serve(arguments) => serve::run(context, &arguments).await,
         Subcommands::Sync(arguments) => sync::run(context, &arguments).await,
         Subcommands::Verify(arguments) => verify::run(context, &arguments).await,

@@ -2,10 +2,12 @@
 //! outside; an unknown key or a bad value is an error that names the file, the
 //! line and what was expected.
 
+mod edit;
 mod quantity;
 mod schema;
 mod template;
 
+pub use edit::{EditError, with_peer, without_peer};
 pub use quantity::{Hours, Rate};
 pub use schema::{
     Filter, Guard, IndexDb, Listen, Peer, Retention, Role, Schedule, Source, SourceLink, Volume,

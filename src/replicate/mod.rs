@@ -10,6 +10,7 @@ pub mod home;
 pub mod identity;
 pub mod node;
 pub mod passphrase;
+pub mod peering;
 mod peers;
 pub mod prune;
 pub mod replica;

@@ -223,8 +223,12 @@ fn a_revoked_key_is_cut_off_while_it_is_connected() {
     let laptop = chain.site.spawn_logged("laptop", &["sync", "--follow"]);
     let file = chain.site.path("backup/hikae.toml");
     let text = fs::read_to_string(&file).unwrap();
-    let (kept, _) = text.split_once("[[peer]]").unwrap();
-    fs::write(&file, kept).unwrap();
+    let peer = |arguments: &[&str]| {
+        let peers = chain.site.backup(&[&["peer"], arguments].concat()).ok();
+        peers["peers"].as_array().unwrap().len()
+    };
+    assert_eq!(peer(&["list"]), 1);
+    assert_eq!(peer(&["revoke", "laptop"]), 0);
     let until = Instant::now() + Duration::from_secs(60);
     while !chain.site.log("backup").contains("may not pull any more") {
         assert!(Instant::now() < until, "{}", chain.site.log("backup"));
@@ -236,7 +240,10 @@ fn a_revoked_key_is_cut_off_while_it_is_connected() {
     // A configuration that is not one changes nothing.
     fs::write(&file, "role = 7").unwrap();
     std::thread::sleep(Duration::from_millis(2500));
-    fs::write(&file, &text).unwrap();
+    fs::write(&file, text.split_once("[[peer]]").unwrap().0).unwrap();
+    assert_eq!(peer(&["add", "again", &chain.laptop_id]), 1);
+    let error = chain.site.backup(&["peer", "revoke", "laptop"]).failed(2);
+    assert!(error.contains("there is no peer"), "{error}");
     let until = Instant::now() + Duration::from_secs(60);
     while chain.laptop(&["sync"]).code != Some(0) {
         assert!(Instant::now() < until, "{}", chain.site.log("backup"));
