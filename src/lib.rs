@@ -22,4 +22,5 @@ pub mod seal;
 pub mod segment;
 pub mod ssmix;
 pub mod transfer;
+pub mod viewer;
 pub mod walk;

@@ -23,8 +23,8 @@ const ORDER: [&[&str]; 11] = [
     &["catalogue"],
     &["index", "walk"],
     &["plan"],
-    &["transfer", "publish"],
-    &["replicate", "viewer"],
+    &["transfer", "publish", "viewer"],
+    &["replicate"],
     &["cli"],
 ];
 

@@ -21,7 +21,7 @@ use super::value::LeafValue;
 use super::{CatalogueError, checkpoint, rebuild};
 use crate::disk::{StoreFiles, StoreFolder};
 use crate::progress::Monitor;
-use crate::seal::SealOptions;
+use crate::seal::{Passphrase, Seal, SealOptions};
 use crate::segment::{
     BlockKind, BlockPlace, CompactSegment, Damage, LogEnd, SEGMENT_BYTES, SEGMENTS, SegmentError,
     SegmentFolder, SegmentLog, SegmentReader,
@@ -158,6 +158,23 @@ impl Catalogue {
     /// The files of the store.
     pub fn files(&self) -> &dyn StoreFiles {
         &*self.files
+    }
+
+    /// The seal of a sealed store.
+    pub fn seal(&self) -> Option<&Arc<Seal>> {
+        self.segments.seal()
+    }
+
+    /// Gives a sealed store another passphrase, if `old` is the one that it
+    /// has.
+    ///
+    /// Errors: `CatalogueError`; the old one then still opens it.
+    pub fn change_passphrase(
+        &self,
+        old: &Passphrase,
+        new: Passphrase,
+    ) -> Result<(), CatalogueError> {
+        Ok(self.segments.change_passphrase(old, new)?)
     }
 
     /// The report of the rebuild, if this opening needed one.

@@ -11,7 +11,7 @@ use clap::Args;
 use serde_json::Value;
 use tokio::process::{Child, Command};
 
-use super::Context;
+use super::{Context, laptop};
 use crate::replicate::node::{Outcome, exit_code};
 
 /// Records for each patient.
@@ -32,6 +32,9 @@ pub(super) struct DemoArguments {
     /// Keep everything in this folder, which is absent or empty.
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
+    /// Keep a viewer of the laptop running at the end, until ended.
+    #[arg(long)]
+    view: bool,
 }
 
 pub(super) async fn run(context: &Context, arguments: &DemoArguments) -> Outcome {
@@ -79,8 +82,17 @@ async fn tell(json: bool, arguments: &DemoArguments) -> Result<Outcome> {
         rows: vec![],
     };
     let started = Instant::now();
-    demo.story(arguments.patients).await?;
-    Ok(demo.close(started.elapsed(), kept))
+    let _center = demo.story(arguments.patients).await?;
+    let mut outcome = demo.close(started.elapsed(), kept || arguments.view);
+    if arguments.view {
+        let viewer =
+            laptop::view(&demo.program, &demo.path("laptop"), &demo.path("storage")).await?;
+        if !json {
+            println!("{}\n\n{viewer}", std::mem::take(&mut outcome.text));
+        }
+        tokio::signal::ctrl_c().await?;
+    }
+    Ok(outcome)
 }
 
 impl Demo {
@@ -127,7 +139,7 @@ impl Demo {
         self.say(&format!("  $ hikae {shown}"));
     }
 
-    async fn story(&mut self, patients: u64) -> Result<()> {
+    async fn story(&mut self, patients: u64) -> Result<Child> {
         self.say(&format!(
             "Everything happens in one folder, $DEMO = {}\n",
             self.folder.display()
@@ -158,7 +170,7 @@ impl Demo {
             made["records"], made["patients"], made["files"], made["directories"], made["rows"], number(&made["seconds"])
         ));
 
-        self.say("2. Two nodes, each with a key of its own; each is told the other's.");
+        self.say("2. Three nodes, each with a key of its own; each is told the others'.");
         let center_id = text(
             &self
                 .hikae(&["init", "--home", &center, "--role", "center"])
@@ -169,10 +181,23 @@ impl Demo {
                 .hikae(&["init", "--home", &backup, "--role", "backup"])
                 .await?["node_id"],
         );
+        let laptop = self.path("laptop");
+        let made = self
+            .hikae(&["init", "--home", &laptop, "--role", "laptop"])
+            .await?;
+        let laptop_id = text(&made["node_id"]);
         let port = free_port()?;
-        write_config(&center, &center_config(&storage, port, &backup_id))?;
+        write_config(
+            &center,
+            &center_config(
+                &storage,
+                port,
+                &[("backup", &backup_id), ("laptop", &laptop_id)],
+            ),
+        )?;
+        laptop::configure(Path::new(&laptop), port, &center_id)?;
         write_config(&backup, &backup_config(&tree, port, &center_id))?;
-        self.say("     (their hikae.toml are in $DEMO/center and $DEMO/backup)\n");
+        self.say("     (their hikae.toml are in $DEMO/center, $DEMO/backup and $DEMO/laptop)\n");
 
         self.say(
             "3. The center scans its storage once as a whole, signs what it found, and serves it.",
@@ -184,7 +209,7 @@ impl Demo {
             number(&scan["seconds"]),
             short(&scan["root"])
         ));
-        let _center = self.serve(&center, port).await?;
+        let serving = self.serve(&center, port).await?;
         self.say("");
 
         self.say("4. The first copy: the backup proves the root, then pulls everything over QUIC.");
@@ -221,7 +246,10 @@ impl Demo {
             "     {} contents and {} files of the tree: {} differences\n",
             verify["contents"], verify["tree_files"], verify["differences_total"]
         ));
-        Ok(())
+
+        self.say("9. A laptop pulls the same into a store that is sealed; `hikae view` shows it in a browser.");
+        self.sync("laptop, sealed", &laptop).await?;
+        Ok(serving)
     }
 
     async fn serve(&self, home: &str, port: u16) -> Result<Child> {
@@ -257,13 +285,18 @@ impl Demo {
             equal: report["roots_equal"] == Value::Bool(true),
         };
         self.say(&format!(
-            "     {} patient directories differed; {} contents came ({}), {} renames came without content; tree: {} written, {} renamed",
+            "     {} patient directories differed; {} contents came ({}), {} renames came without content{}",
             pull["leaves"],
             pull["contents_received"],
             bytes(row.bytes),
             pull["contents_referenced"],
-            publish["files_written"],
-            publish["files_renamed"],
+            match publish.is_null() {
+                true => String::new(),
+                false => format!(
+                    "; tree: {} written, {} renamed",
+                    publish["files_written"], publish["files_renamed"]
+                ),
+            },
         ));
         self.say(&format!(
             "     own root {}… {} the signed one\n",
@@ -353,11 +386,14 @@ fn write_config(home: &str, text: &str) -> Result<()> {
     std::fs::write(&path, text).with_context(|| format!("write {}", path.display()))
 }
 
-fn center_config(storage: &str, port: u16, backup: &str) -> String {
+fn center_config(storage: &str, port: u16, peers: &[(&str, &str)]) -> String {
+    let peers = peers
+        .iter()
+        .map(|(name, id)| format!("\n[[peer]]\nname = \"{name}\"\nid = \"{id}\"\n"));
     format!(
         "role = \"center\"\n\n[[listen]]\nlink = \"loopback\"\naddr = \"127.0.0.1:{port}\"\n\n\
-         [index_db]\nurl = \"sqlite://{storage}/index.db\"\n\n[volumes]\ndiscover = \"{storage}/volumes\"\n\n\
-         [[peer]]\nname = \"backup\"\nid = \"{backup}\"\n"
+         [index_db]\nurl = \"sqlite://{storage}/index.db\"\n\n[volumes]\ndiscover = \"{storage}/volumes\"\n{}",
+        peers.collect::<String>()
     )
 }
 

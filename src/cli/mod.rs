@@ -4,10 +4,13 @@
 //! The result goes to stdout (with `--json` as one document), progress and
 //! logs to stderr.
 
+mod audit;
 mod demo;
 mod diff;
 mod generate;
 mod init;
+mod laptop;
+mod passphrase;
 mod peer;
 mod progress;
 mod prune;
@@ -20,13 +23,17 @@ mod snapshots;
 mod status;
 mod sync;
 mod verify;
+mod view;
 
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 use crate::replicate::node::{Outcome, exit_code};
+use crate::replicate::passphrase::{Credentials, must_be_typed};
+use crate::seal::Passphrase;
 
 /// Replication of SS-MIX2 medical records: every copy proves that it is
 /// equal.
@@ -73,6 +80,12 @@ enum Subcommands {
     Rebuild,
     /// Say how things stand.
     Status,
+    /// Show the records in a browser.
+    View(view::ViewArguments),
+    /// Give a sealed store another passphrase.
+    Passphrase(passphrase::PassphraseArguments),
+    /// Check or export what the viewer showed to whom.
+    Audit(audit::AuditArguments),
 }
 
 /// What every command gets.
@@ -93,10 +106,24 @@ impl Context {
     }
 }
 
-/// The folder in which a service manager (systemd) put credentials for this
-/// process.
-fn credentials() -> Option<PathBuf> {
-    std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from)
+/// What opens a sealed store: the folder in which a service manager (systemd)
+/// put credentials for this process, else what somebody types at the terminal.
+fn credentials(home: &Path) -> Credentials {
+    let mut credentials = Credentials {
+        folder: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),
+        typed: None,
+    };
+    if matches!(must_be_typed(home, &credentials), Ok(true)) {
+        credentials.typed = typed("passphrase: ");
+    }
+    credentials
+}
+
+/// What is typed at the terminal, unseen; none if there is no terminal.
+fn typed(prompt: &str) -> Option<Passphrase> {
+    std::io::stdin().is_terminal().then_some(())?;
+    let text = rpassword::prompt_password(prompt).ok()?;
+    Passphrase::of_file(text.into_bytes()).ok()
 }
 
 /// Runs the command line of this process.
@@ -148,6 +175,9 @@ async fn run(context: &Context, command: Subcommands) -> Outcome {
         Subcommands::Prune => prune::run(context).await,
         Subcommands::Rebuild => rebuild::run(context),
         Subcommands::Status => status::run(context).await,
+        Subcommands::View(arguments) => view::run(context, arguments).await,
+        Subcommands::Passphrase(arguments) => passphrase::run(context, &arguments).await,
+        Subcommands::Audit(arguments) => audit::run(context, &arguments).await,
     }
 }
 

@@ -6,8 +6,8 @@ use crate::replicate::node::{self, Outcome};
 pub(super) fn run(context: &Context) -> Outcome {
     match context.home() {
         Ok(home) => {
-            let credentials = super::credentials();
-            node::rebuild(home, credentials.as_deref(), &*progress::monitor())
+            let credentials = super::credentials(home);
+            node::rebuild(home, &credentials, &*progress::monitor())
         }
         Err(outcome) => outcome,
     }

@@ -17,15 +17,16 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Carries a command out in the home.
 pub(super) async fn execute(home: &Path, command: Command, monitor: Arc<dyn Monitor>) -> Outcome {
     let until = Instant::now() + PATIENCE;
-    let credentials = super::credentials();
+    let mut credentials = None;
     loop {
         match control::ask(home, &command, &*monitor).await {
             Ok(Some(outcome)) => return outcome,
             Ok(None) => {}
             Err(error) => return Outcome::error(exit_code::FAILED, &error),
         }
-        let opened =
-            tokio::task::block_in_place(|| Node::open(home, credentials.as_deref(), &*monitor));
+        // Asked for once, and only where no other process has the home.
+        let credentials = credentials.get_or_insert_with(|| super::credentials(home));
+        let opened = tokio::task::block_in_place(|| Node::open(home, credentials, &*monitor));
         let node = match opened {
             Ok(node) => node,
             Err(NodeError::Home(HomeError::Busy(_))) if Instant::now() < until => {

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use clap::Args;
@@ -12,7 +12,8 @@ use super::{Context, progress, route};
 use crate::progress::Silent;
 use crate::replicate::home::HomeError;
 use crate::replicate::node::{Command, NodeError, Outcome, exit_code};
-use crate::replicate::serve::{Observer, ServeError, serve};
+use crate::replicate::serve::{Observer, ServeError, Stay, serve};
+use crate::replicate::view::ViewOptions;
 
 /// Between two pulls that another process is asked for.
 const FOLLOW: Duration = Duration::from_secs(1);
@@ -23,15 +24,23 @@ pub(super) struct ServeArguments {}
 
 pub(super) async fn run(context: &Context, _arguments: &ServeArguments) -> Outcome {
     match context.home() {
-        Ok(home) => stay(context, home, false).await,
+        Ok(home) => stay(context, home, false, None).await,
         Err(outcome) => outcome,
     }
 }
 
 /// Serves a home until SIGINT or SIGTERM; a replica that follows pulls all
-/// the while.
-pub(super) async fn stay(context: &Context, home: &Path, follow: bool) -> Outcome {
-    let observer = Arc::new(Printed { json: context.json });
+/// the while, and shows its records in a browser if it is asked to.
+pub(super) async fn stay(
+    context: &Context,
+    home: &Path,
+    follow: bool,
+    view: Option<ViewOptions>,
+) -> Outcome {
+    let observer = Arc::new(Printed {
+        json: context.json,
+        last: Mutex::default(),
+    });
     let ended = async {
         let (Ok(mut interrupt), Ok(mut terminate)) = (
             signal(SignalKind::interrupt()),
@@ -45,10 +54,12 @@ pub(super) async fn stay(context: &Context, home: &Path, follow: bool) -> Outcom
         }
     };
     tokio::pin!(ended);
+    let views = view.is_some();
+    let credentials = super::credentials(home);
     let served = serve(
         home,
-        super::credentials().as_deref(),
-        follow,
+        &credentials,
+        Stay { follow, view },
         &*progress::monitor(),
         observer.clone(),
         &mut ended,
@@ -56,19 +67,22 @@ pub(super) async fn stay(context: &Context, home: &Path, follow: bool) -> Outcom
     .await;
     match served {
         Ok(()) => by_signal(),
-        Err(ServeError::Node(NodeError::Home(HomeError::Busy(_)))) if follow => {
+        Err(ServeError::Node(NodeError::Home(HomeError::Busy(_)))) if follow && !views => {
             tokio::select! {
                 () = follow_beside(home, &observer) => by_signal(),
                 () = &mut ended => by_signal(),
             }
         }
-        Err(error @ ServeError::CenterFollows) => Outcome::error(exit_code::USAGE, &error),
+        Err(error @ (ServeError::CenterFollows | ServeError::CenterViews)) => {
+            Outcome::error(exit_code::USAGE, &error)
+        }
         Err(ServeError::Node(error)) => Outcome::error(error.exit_code(), &error),
         Err(error) => Outcome::error(exit_code::FAILED, &error),
     }
 }
 
-fn by_signal() -> Outcome {
+/// Ended by a signal.
+pub(super) fn by_signal() -> Outcome {
     Outcome {
         exit_code: exit_code::DONE,
         json: serde_json::json!({ "ended": true }),
@@ -88,6 +102,8 @@ async fn follow_beside(home: &Path, observer: &Printed) {
 /// Says on stderr what a serving node does; stdout is for the outcome.
 struct Printed {
     json: bool,
+    /// What was said last: a source that is away for hours is named once.
+    last: Mutex<String>,
 }
 
 impl Observer for Printed {
@@ -108,9 +124,15 @@ impl Observer for Printed {
     }
 
     fn done(&self, outcome: &Outcome) {
-        if outcome.exit_code != exit_code::DONE {
-            let _ = writeln!(std::io::stderr(), "{}", outcome.text);
+        let text = match outcome.exit_code {
+            exit_code::DONE => "",
+            _ => outcome.text.as_str(),
+        };
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if !text.is_empty() && *last != text {
+            let _ = writeln!(std::io::stderr(), "{text}");
         }
+        *last = text.to_string();
     }
 }
 

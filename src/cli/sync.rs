@@ -20,7 +20,7 @@ pub(super) async fn run(context: &Context, arguments: &SyncArguments) -> Outcome
         Err(outcome) => return outcome,
     };
     match arguments.follow {
-        true => stay(context, home, true).await,
+        true => stay(context, home, true, None).await,
         false => route::execute(home, Command::Sync, progress::monitor()).await,
     }
 }

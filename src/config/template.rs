@@ -76,8 +76,10 @@ pub fn template(role: Role) -> String {
         Role::Backup => format!(
             "# hikae: a backup. It pulls from a source and keeps a copy.\nrole = \"backup\"\n{REPLICA}"
         ),
+        // A laptop gets lost: its store is sealed unless somebody says no.
         Role::Laptop => format!(
-            "# hikae: a laptop. It pulls from a source and keeps a copy.\nrole = \"laptop\"\n{REPLICA}"
+            "# hikae: a laptop. It pulls from a source and keeps a copy.\nrole = \"laptop\"\n{}",
+            REPLICA.replace("#seal = true", "seal = true")
         ),
     }
 }

@@ -100,9 +100,8 @@ pub async fn answer(listener: UnixListener, node: Node) {
 async fn answer_one(stream: UnixStream, node: Node) -> std::io::Result<()> {
     let (read, mut write) = stream.into_split();
     let mut line = String::new();
-    BufReader::new(read.take(LINE_BYTES_MAX))
-        .read_line(&mut line)
-        .await?;
+    let mut read = BufReader::new(read.take(LINE_BYTES_MAX));
+    read.read_line(&mut line).await?;
     let command: Result<Command, _> = serde_json::from_str(&line);
     let (sender, mut receiver) = mpsc::channel(WAITING_MAX);
     let monitor = Arc::new(Sent {
@@ -110,6 +109,9 @@ async fn answer_one(stream: UnixStream, node: Node) -> std::io::Result<()> {
         advanced: AtomicU64::new(0),
     });
     let working = monitor.clone();
+    // A viewer is there for as long as who asked for it; everything else is
+    // carried out to its end.
+    let is_view = matches!(command, Ok(Command::View(_)));
     let mut work = tokio::spawn(async move {
         match command {
             Ok(command) => node.execute(command, working).await,
@@ -125,6 +127,11 @@ async fn answer_one(stream: UnixStream, node: Node) -> std::io::Result<()> {
                 if items > 0 {
                     send(&mut write, &Line::Advance { items }).await?;
                 }
+            }
+            _ = read.read_u8(), if is_view => {
+                work.abort();
+                let _ = work.await;
+                return Ok(());
             }
             outcome = &mut work => break outcome,
         }

@@ -9,7 +9,7 @@ use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
 use super::identity::{self, IdentityError};
-use super::passphrase::{self, PassphraseError};
+use super::passphrase::{self, Credentials, PassphraseError};
 use crate::config::{Config, ConfigError, FILE_NAME, Role, template};
 use crate::disk::{DiskError, replace_file};
 use crate::seal::SealOptions;
@@ -54,7 +54,7 @@ impl Home {
     /// service manager gives, if there is one.
     ///
     /// Errors: `HomeError`.
-    pub fn open(path: &Path, credentials: Option<&Path>) -> Result<Home, HomeError> {
+    pub fn open(path: &Path, credentials: &Credentials) -> Result<Home, HomeError> {
         let config = Config::load(path)?;
         let seal = passphrase::load(&config, credentials)?;
         let lock_path = path.join("lock");

@@ -17,5 +17,6 @@ pub mod replica;
 pub mod serve;
 mod status;
 mod summary;
+pub mod view;
 
 pub(crate) use summary::bytes;

@@ -4,18 +4,24 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use hikae_protocol::digest::Digest;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::center::{Center, CenterError, Look};
 use super::history::{self, DiffOptions, HistoryError};
 use super::home::{Home, HomeError};
+use super::passphrase::Credentials;
 use super::peers::PeerBook;
 use super::replica::{Replica, ReplicaError, RestoreOptions, VerifyOptions};
+use super::view::ViewOptions;
 use super::{status, summary};
 use crate::catalogue::{Catalogue, CatalogueError, RebuildReport};
 use crate::config::Role;
 use crate::progress::Monitor;
+use crate::seal::{Passphrase, SealError};
+use crate::segment::SegmentError;
+use crate::viewer::{AuditError, bundle};
 
 /// What a node is asked to do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -42,6 +48,42 @@ pub enum Command {
     Restore(RestoreOptions),
     /// Say how things stand.
     Status,
+    /// Show the records in a browser, until whoever asked goes away.
+    View(ViewOptions),
+    /// Give the sealed store another passphrase.
+    Passphrase {
+        /// The one that it has.
+        old: Secret,
+        /// The one that it gets.
+        new: Secret,
+    },
+    /// Check the viewer's audit log; with `export` give it as FHIR.
+    Audit {
+        /// As a Bundle of AuditEvents.
+        export: bool,
+    },
+}
+
+/// A passphrase on its way to the process that has the home: over a socket
+/// that only its owner can open. It is never shown.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Secret(Vec<u8>);
+
+impl Secret {
+    /// Of what was typed.
+    pub fn of(passphrase: Passphrase) -> Secret {
+        Secret(passphrase.as_bytes().to_vec())
+    }
+
+    fn passphrase(self) -> Result<Passphrase, SealError> {
+        Passphrase::of_bytes(self.0)
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret")
+    }
 }
 
 /// The exit codes of every command. A contract.
@@ -123,7 +165,7 @@ impl NodeError {
 
 /// Makes the index of the home at `path` anew from the segments, without the
 /// checkpoint.
-pub fn rebuild(path: &Path, credentials: Option<&Path>, monitor: &dyn Monitor) -> Outcome {
+pub fn rebuild(path: &Path, credentials: &Credentials, monitor: &dyn Monitor) -> Outcome {
     match rebuilt(path, credentials, monitor) {
         Err(error) => Outcome::error(error.exit_code(), &error),
         Ok(None) => Outcome::report(exit_code::DONE, &Value::Null, "the store is empty".into()),
@@ -140,7 +182,7 @@ pub fn rebuild(path: &Path, credentials: Option<&Path>, monitor: &dyn Monitor) -
 
 fn rebuilt(
     path: &Path,
-    credentials: Option<&Path>,
+    credentials: &Credentials,
     monitor: &dyn Monitor,
 ) -> Result<Option<RebuildReport>, NodeError> {
     let home = Home::open(path, credentials)?;
@@ -171,7 +213,7 @@ impl Node {
     /// Errors: `NodeError`.
     pub fn open(
         path: &Path,
-        credentials: Option<&Path>,
+        credentials: &Credentials,
         monitor: &dyn Monitor,
     ) -> Result<Node, NodeError> {
         let home = Home::open(path, credentials)?;
@@ -217,6 +259,24 @@ impl Node {
                 let node = node.clone();
                 blocking(move || node.status()).await
             }
+            (Node::Replica(replica), Command::View(options)) => {
+                view(replica, &options, &*monitor).await
+            }
+            (Node::Replica(replica), Command::Audit { export }) => {
+                let replica = replica.clone();
+                blocking(move || audit(&replica, export)).await
+            }
+            (Node::Replica(replica), Command::Passphrase { old, new }) => {
+                let replica = replica.clone();
+                blocking(move || change_passphrase(&replica, old, new)).await
+            }
+            (Node::Center(_), Command::Passphrase { .. }) => {
+                Outcome::error(exit_code::USAGE, &"the store of a center is not sealed")
+            }
+            (Node::Center(_), Command::View(_) | Command::Audit { .. }) => Outcome::error(
+                exit_code::USAGE,
+                &"a center has no viewer; run it on a backup or laptop",
+            ),
             (Node::Replica(_), Command::Scan { .. }) => Outcome::error(
                 exit_code::USAGE,
                 &"only a center has a storage to scan; a replica syncs",
@@ -376,6 +436,58 @@ async fn sync(replica: &Replica, monitor: &dyn Monitor) -> Outcome {
             };
             let text = summary::sync(&report);
             Outcome::report(code, &report, text)
+        }
+    }
+}
+
+async fn view(replica: &Replica, options: &ViewOptions, monitor: &dyn Monitor) -> Outcome {
+    match replica.view(options, monitor, std::future::pending()).await {
+        Err(error) => Outcome::error(exit_code::FAILED, &error),
+        Ok(()) => Outcome::report(exit_code::DONE, &Value::Null, String::new()),
+    }
+}
+
+fn change_passphrase(replica: &Replica, old: Secret, new: Secret) -> Outcome {
+    if replica.catalogue().seal().is_none() {
+        return Outcome::error(exit_code::USAGE, &"the store is not sealed");
+    }
+    let changed = old
+        .passphrase()
+        .and_then(|old| Ok((old, new.passphrase()?)));
+    let changed = changed.map_err(|error| CatalogueError::from(SegmentError::from(error)));
+    match changed.and_then(|(old, new)| replica.catalogue().change_passphrase(&old, new)) {
+        Err(error) => Outcome::error(exit_code::FAILED, &error),
+        Ok(()) => {
+            let mut text = "the store has another passphrase now".to_string();
+            if let Some(file) = &replica.config().passphrase_file {
+                text += &format!("; write it to {}", file.display());
+            }
+            Outcome::report(
+                exit_code::DONE,
+                &serde_json::json!({ "changed": true }),
+                text,
+            )
+        }
+    }
+}
+
+fn audit(replica: &Replica, export: bool) -> Outcome {
+    match replica.audit() {
+        Err(error @ AuditError::Vault(_)) => Outcome::error(exit_code::FAILED, &error),
+        Err(error) => Outcome::error(exit_code::DIFFER, &error),
+        Ok((events, _)) if export => {
+            let bundle = bundle(&events, &replica.id().to_string());
+            let text = serde_json::to_string_pretty(&bundle).unwrap_or_default();
+            Outcome::report(exit_code::DONE, &bundle, text)
+        }
+        Ok((_, head)) => {
+            let digest = Digest(head.digest);
+            let report = serde_json::json!({ "lines": head.lines, "head": digest.to_string() });
+            let text = format!(
+                "{} lines, all as they were written; head {digest}",
+                head.lines
+            );
+            Outcome::report(exit_code::DONE, &report, text)
         }
     }
 }

@@ -1,15 +1,33 @@
-//! Where the passphrase of a sealed store comes from: the configured file, or
-//! the service manager's credential.
+//! Where the passphrase of a sealed store comes from: the configured file, the
+//! service manager's credential, or a person who types it.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::config::{Config, FILE_NAME};
+use crate::config::{Config, ConfigError, FILE_NAME};
 use crate::disk::{DiskError, read_small};
 use crate::seal::{Passphrase, SealError, SealOptions};
 
 /// The credential that is the passphrase (systemd: `LoadCredential=`).
 pub const CREDENTIAL: &str = "hikae.passphrase";
+
+/// What a process was given to open a sealed store with.
+#[derive(Debug, Clone, Default)]
+pub struct Credentials {
+    /// The folder in which the service manager puts credentials.
+    pub folder: Option<PathBuf>,
+    /// What somebody typed.
+    pub typed: Option<Passphrase>,
+}
+
+/// Whether a home's store is sealed, and only a person knows the passphrase.
+///
+/// Errors: the configuration is wrong.
+pub fn must_be_typed(home: &Path, credentials: &Credentials) -> Result<bool, ConfigError> {
+    let config = Config::load(home)?;
+    let is_given = config.passphrase_file.is_some() || credentials.folder.is_some();
+    Ok(config.seal && !is_given && credentials.typed.is_none())
+}
 
 /// Why there is no usable passphrase.
 #[derive(Debug, thiserror::Error)]
@@ -19,8 +37,8 @@ pub enum PassphraseError {
     Disk(#[from] DiskError),
     /// Nothing says where it is.
     #[error(
-        "{0}: seal = true needs passphrase_file = \"…\", or the credential {CREDENTIAL} of the \
-         service manager"
+        "{0}: seal = true needs passphrase_file = \"…\", the credential {CREDENTIAL} of the service \
+         manager, or somebody who types the passphrase at a terminal"
     )]
     Unnamed(PathBuf),
     /// There is no such file.
@@ -45,22 +63,25 @@ pub enum PassphraseError {
 }
 
 /// What opens the store of a configuration; none if it is not sealed.
-/// `credentials` is the folder in which the service manager puts credentials.
 ///
 /// Errors: `PassphraseError`.
 pub(super) fn load(
     config: &Config,
-    credentials: Option<&Path>,
+    credentials: &Credentials,
 ) -> Result<Option<SealOptions>, PassphraseError> {
     if !config.seal {
         return Ok(None);
     }
     // The credentials' folder is the service's alone. Its files may show a
     // right of the group: that is the mask of the list that names the service.
-    let (path, refused) = match (&config.passphrase_file, credentials) {
+    let (path, refused) = match (&config.passphrase_file, &credentials.folder) {
         (Some(path), _) => (path.clone(), 0o077),
         (None, Some(folder)) => (folder.join(CREDENTIAL), 0o007),
-        (None, None) => return Err(PassphraseError::Unnamed(config.home.join(FILE_NAME))),
+        (None, None) => {
+            let typed = credentials.typed.clone().map(SealOptions::new);
+            let unnamed = || PassphraseError::Unnamed(config.home.join(FILE_NAME));
+            return typed.map(Some).ok_or_else(unnamed);
+        }
     };
     let Some(bytes) = read_small(&path)? else {
         return Err(match config.passphrase_file {
@@ -93,15 +114,20 @@ mod tests {
     fn a_passphrase_comes_from_the_file_or_the_credential() {
         let home = tempfile::tempdir().unwrap();
         let home = home.path();
-        let (file, credentials) = (home.join("phrase"), home.join("credentials"));
+        let (file, folder) = (home.join("phrase"), home.join("credentials"));
+        let nothing = Credentials::default();
+        let credentials = Credentials {
+            folder: Some(folder.clone()),
+            typed: None,
+        };
         let write = |path: &Path, mode: u32, text: &str| {
             fs::write(path, text).unwrap();
             fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
         };
-        assert!(load(&config(home, ""), None).unwrap().is_none());
+        assert!(load(&config(home, ""), &nothing).unwrap().is_none());
         let named = config(home, "seal = true\npassphrase_file = \"phrase\"\n");
         let unnamed = config(home, "seal = true\n");
-        let error = |config: &Config| load(config, Some(&credentials)).unwrap_err();
+        let error = |config: &Config| load(config, &credentials).unwrap_err();
         assert!(matches!(error(&named), PassphraseError::Absent(path) if path == file));
         for mode in [0o640, 0o604, 0o610, 0o602, 0o677] {
             write(&file, mode, "open sesame\n");
@@ -117,18 +143,24 @@ mod tests {
             assert!(text.contains("phrase") && text.contains("empty"), "{text}");
         }
         write(&file, 0o600, "open sesame\n");
-        assert!(load(&named, None).unwrap().is_some());
+        assert!(load(&named, &nothing).unwrap().is_some());
 
-        let text = load(&unnamed, None).unwrap_err().to_string();
+        let text = load(&unnamed, &nothing).unwrap_err().to_string();
         assert!(
             text.contains("seal = true") && text.contains("passphrase_file"),
             "{text}"
         );
         assert!(matches!(error(&unnamed), PassphraseError::Unnamed(_)));
-        fs::create_dir(&credentials).unwrap();
-        write(&credentials.join(CREDENTIAL), 0o444, "open sesame");
+        fs::create_dir(&folder).unwrap();
+        write(&folder.join(CREDENTIAL), 0o444, "open sesame");
         assert!(matches!(error(&unnamed), PassphraseError::Exposed { .. }));
-        write(&credentials.join(CREDENTIAL), 0o440, "open sesame");
-        assert!(load(&unnamed, Some(&credentials)).unwrap().is_some());
+        write(&folder.join(CREDENTIAL), 0o440, "open sesame");
+        assert!(load(&unnamed, &credentials).unwrap().is_some());
+
+        let typed = Credentials {
+            typed: Some(Passphrase::of_file(b"open sesame".to_vec()).unwrap()),
+            ..Credentials::default()
+        };
+        assert!(load(&unnamed, &typed).unwrap().is_some());
     }
 }

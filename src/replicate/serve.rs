@@ -11,9 +11,12 @@ use tokio::task::JoinSet;
 use super::center::{Center, Look};
 use super::control::{self, ControlError};
 use super::node::{Command, Node, NodeError, Outcome};
+use super::passphrase::Credentials;
+use super::view::ViewOptions;
 use crate::config::Config;
 use crate::progress::{Monitor, Silent};
 use crate::transfer::{Holdings, LinkError, Listener, listen, serve as serve_peers};
+use crate::viewer::ViewerError;
 
 /// Between two pulls of a replica that follows its source.
 const FOLLOW: Duration = Duration::from_secs(1);
@@ -29,12 +32,27 @@ pub enum ServeError {
     /// A center was told to follow.
     #[error("a center pulls from nobody; run sync --follow on a backup or laptop")]
     CenterFollows,
+    /// A center was told to show records.
+    #[error("a center has no viewer; run view on a backup or laptop")]
+    CenterViews,
+    /// The viewer could not be opened.
+    #[error(transparent)]
+    Viewer(#[from] ViewerError),
     /// The control socket could not be opened.
     #[error(transparent)]
     Control(#[from] ControlError),
     /// A link could not be opened.
     #[error(transparent)]
     Link(#[from] LinkError),
+}
+
+/// What a replica does while it stays.
+#[derive(Debug, Clone, Default)]
+pub struct Stay {
+    /// Pulls all the while, if it has a source.
+    pub follow: bool,
+    /// Shows its records.
+    pub view: Option<ViewOptions>,
 }
 
 /// Told what a serving node does.
@@ -51,8 +69,8 @@ pub trait Observer: Send + Sync + 'static {
 /// Errors: `ServeError`, before anything is answered.
 pub async fn serve(
     home: &Path,
-    credentials: Option<&Path>,
-    follow: bool,
+    credentials: &Credentials,
+    stay: Stay,
     monitor: &dyn Monitor,
     observer: Arc<dyn Observer>,
     end: impl Future<Output = ()>,
@@ -60,7 +78,11 @@ pub async fn serve(
     let node = tokio::task::block_in_place(|| Node::open(home, credentials, monitor))?;
     let mut tasks = JoinSet::new();
     let (id, links) = match &node {
-        Node::Center(_) if follow => {
+        Node::Center(_) if stay.view.is_some() => {
+            let _ = node.close();
+            return Err(ServeError::CenterViews);
+        }
+        Node::Center(_) if stay.follow => {
             let _ = node.close();
             return Err(ServeError::CenterFollows);
         }
@@ -71,7 +93,8 @@ pub async fn serve(
         }
         Node::Replica(replica) => {
             let links = Links::open(replica.config(), replica.key(), replica.clone())?;
-            if follow {
+            let has_source = !replica.config().source.is_empty();
+            if stay.follow && (has_source || stay.view.is_none()) {
                 tasks.spawn(follow_source(node.clone(), observer.clone()));
             }
             (replica.id(), links)
@@ -83,7 +106,13 @@ pub async fn serve(
     tasks.spawn(control::answer(control::listen(home)?, node.clone()));
     tasks.spawn(reload_peers(node.clone()));
     observer.ready(&id.to_string(), &links.addresses);
-    end.await;
+    let shown = match (&node, &stay.view) {
+        (Node::Replica(replica), Some(options)) => replica.view(options, monitor, end).await,
+        _ => {
+            end.await;
+            Ok(())
+        }
+    };
     for listener in links.listeners {
         listener.close().await;
     }
@@ -92,7 +121,7 @@ pub async fn serve(
     if let Err(error) = tokio::task::block_in_place(|| node.close()) {
         tracing::warn!(%error, "not closed cleanly; the next start rebuilds the index");
     }
-    Ok(())
+    Ok(shown?)
 }
 
 /// The links that peers reach a node by.

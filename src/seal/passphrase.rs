@@ -33,12 +33,23 @@ impl Passphrase {
         }
     }
 
+    /// Bytes as they are.
+    ///
+    /// Errors: `SealError::Empty`.
+    pub fn of_bytes(bytes: Vec<u8>) -> Result<Passphrase, SealError> {
+        match bytes.is_empty() {
+            true => Err(SealError::Empty),
+            false => Ok(Passphrase(Zeroizing::new(bytes))),
+        }
+    }
+
     #[cfg(test)]
     pub(crate) fn of_text(text: &str) -> Passphrase {
         Passphrase(Zeroizing::new(text.as_bytes().to_vec()))
     }
 
-    pub(super) fn as_bytes(&self) -> &[u8] {
+    /// The bytes, to be handed to the process that has the store.
+    pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 }

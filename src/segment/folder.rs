@@ -10,7 +10,7 @@ use super::SegmentError;
 use super::block::header_check;
 use super::scan::LogEnd;
 use crate::disk::{DiskError, StoreFiles};
-use crate::seal::{KEY_ID, Seal, SealError, SealOptions};
+use crate::seal::{KEY_ID, Passphrase, Seal, SealError, SealOptions};
 
 /// The folder of the store that has the segments.
 pub const SEGMENTS: &str = "segments";
@@ -144,6 +144,16 @@ impl SegmentFolder {
     /// The files of the store.
     pub(super) fn files(&self) -> &dyn StoreFiles {
         &*self.files
+    }
+
+    /// Gives a sealed store another passphrase, if `old` is the one that it
+    /// has. SPEC.md [S9-24].
+    ///
+    /// Errors: `SegmentError`; the old one then still opens it.
+    pub fn change_passphrase(&self, old: &Passphrase, new: Passphrase) -> Result<(), SegmentError> {
+        let files = &*self.files;
+        let seal = Seal::open(files, *self.store.as_bytes(), old)?;
+        Ok(seal.change_passphrase(files, &SealOptions::new(new))?)
     }
 
     /// The store's seal; none if it is not sealed.

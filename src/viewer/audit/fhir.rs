@@ -1,0 +1,205 @@
+//! The log as FHIR R4 AuditEvents, by the profiles of IHE BALP ("Basic Audit
+//! Log Patterns"): PatientRead for pages, PatientQuery for searches.
+
+use serde_json::{Value, json};
+
+use super::{Action, Event, Whose};
+
+const PROFILE: &str = "https://profiles.ihe.net/ITI/BALP/StructureDefinition/";
+const DICOM: &str = "http://dicom.nema.org/resources/ontology/DCM";
+const EVENT_TYPE: &str = "http://terminology.hl7.org/CodeSystem/audit-event-type";
+const RESTFUL: &str = "http://hl7.org/fhir/restful-interaction";
+const ENTITY_TYPE: &str = "http://terminology.hl7.org/CodeSystem/audit-entity-type";
+const OBJECT_ROLE: &str = "http://terminology.hl7.org/CodeSystem/object-role";
+const LIFECYCLE: &str = "http://terminology.hl7.org/CodeSystem/v3-ParticipationType";
+
+/// The events as a Bundle of AuditEvents; `node` is the node id of the viewer.
+pub fn bundle(events: &[Event], node: &str) -> Value {
+    let entries: Vec<Value> = events
+        .iter()
+        .map(|event| json!({ "resource": resource(event, node) }))
+        .collect();
+    json!({ "resourceType": "Bundle", "type": "collection", "entry": entries })
+}
+
+struct Kind {
+    system: &'static str,
+    code: &'static str,
+    subtype: (&'static str, &'static str),
+    action: &'static str,
+    profile: Option<&'static str>,
+}
+
+fn kind(action: Action) -> Kind {
+    let (system, code, subtype, letter, profile) = match action {
+        Action::SignedIn | Action::SignInFailed => (DICOM, "110114", (DICOM, "110122"), "E", None),
+        Action::SignedOut => (DICOM, "110114", (DICOM, "110123"), "E", None),
+        Action::Searched => (
+            EVENT_TYPE,
+            "rest",
+            (RESTFUL, "search"),
+            "E",
+            Some("IHE.BasicAudit.Query"),
+        ),
+        Action::Shown | Action::Refused => (
+            EVENT_TYPE,
+            "rest",
+            (RESTFUL, "read"),
+            "R",
+            Some("IHE.BasicAudit.PatientRead"),
+        ),
+        Action::EmergencyDeclared | Action::EmergencyOpened => {
+            (DICOM, "110113", (DICOM, "110127"), "E", None)
+        }
+        Action::EmergencyEnded | Action::EmergencyReviewed => {
+            (DICOM, "110113", (DICOM, "110128"), "E", None)
+        }
+        Action::Exported => (DICOM, "110106", (RESTFUL, "read"), "R", None),
+    };
+    Kind {
+        system,
+        code,
+        subtype,
+        action: letter,
+        profile,
+    }
+}
+
+fn resource(event: &Event, node: &str) -> Value {
+    let kind = kind(event.action);
+    let subtype = match event.action {
+        // BALP speaks of the requests that its profiles are for.
+        Action::Exported => None,
+        _ => Some(json!([{ "system": kind.subtype.0, "code": kind.subtype.1 }])),
+    };
+    let recorded = jiff::Timestamp::from_millisecond(event.time_ms).unwrap_or_default();
+    let mut resource = json!({
+        "resourceType": "AuditEvent",
+        "id": format!("hikae-{}", event.number),
+        "type": { "system": kind.system, "code": kind.code },
+        "action": kind.action,
+        "recorded": recorded.to_string(),
+        "outcome": if event.action.is_refusal() { "4" } else { "0" },
+        "outcomeDesc": format!("{:?}", event.action),
+        "agent": agents(event, node),
+        "source": {
+            "observer": { "identifier": { "system": "urn:hikae:node", "value": node } },
+            "type": [{ "system": "http://terminology.hl7.org/CodeSystem/security-source-type", "code": "4" }],
+        },
+        "entity": entities(event),
+    });
+    if let Some(subtype) = subtype {
+        resource["subtype"] = subtype;
+    }
+    if let Some(profile) = kind.profile {
+        resource["meta"] = json!({ "profile": [format!("{PROFILE}{profile}")] });
+    }
+    resource
+}
+
+fn agents(event: &Event, node: &str) -> Value {
+    let server = json!({
+        "type": { "coding": [{ "system": DICOM, "code": "110153" }] },
+        "who": { "identifier": { "system": "urn:hikae:node", "value": node } },
+        "requestor": false,
+    });
+    let mut person = json!({
+        "type": { "coding": [{ "system": LIFECYCLE, "code": "IRCP" }] },
+        "requestor": true,
+        "network": { "address": event.from, "type": "2" },
+    });
+    if let Some(who) = &event.user {
+        person["who"] = json!({ "identifier": {
+            "system": format!("urn:hikae:facility:{}", who.facility), "value": who.user,
+        } });
+    }
+    json!([server, person])
+}
+
+fn entities(event: &Event) -> Value {
+    let mut entities = Vec::new();
+    if let Some(Whose { facility, patient }) = &event.patient {
+        entities.push(json!({
+            "what": { "identifier": {
+                "system": format!("urn:hikae:facility:{facility}"), "value": patient,
+            } },
+            "type": { "system": ENTITY_TYPE, "code": "1" },
+            "role": { "system": OBJECT_ROLE, "code": "1" },
+        }));
+    }
+    if !event.detail.is_empty() {
+        let query = base64(event.detail.as_bytes());
+        entities.push(json!({
+            "type": { "system": ENTITY_TYPE, "code": "2" },
+            "role": { "system": OBJECT_ROLE, "code": "24" },
+            "query": query,
+        }));
+    }
+    Value::Array(entities)
+}
+
+/// FHIR's base64Binary.
+fn base64(bytes: &[u8]) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for group in bytes.chunks(3) {
+        let part = |at: usize| u32::from(group.get(at).copied().unwrap_or(0));
+        let bits = part(0) << 16 | part(1) << 8 | part(2);
+        for place in 0..4 {
+            text.push(match place <= group.len() {
+                true => char::from(LETTERS[(bits >> (18 - 6 * place) & 63) as usize]),
+                false => '=',
+            });
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::viewer::audit::Who;
+
+    #[test]
+    fn a_page_is_a_patient_read() {
+        let event = Event {
+            number: 7,
+            previous: [0; 32],
+            time_ms: 1_775_000_000_000,
+            user: Some(Who {
+                facility: "0410000001".into(),
+                user: "ishi".into(),
+            }),
+            from: "192.0.2.7".into(),
+            action: Action::Shown,
+            patient: Some(Whose {
+                facility: "0410000002".into(),
+                patient: "0001".into(),
+            }),
+            detail: "summary".into(),
+        };
+        let bundle = bundle(&[event], "node");
+        let found = &bundle["entry"][0]["resource"];
+        assert_eq!(
+            found["meta"]["profile"][0],
+            format!("{PROFILE}IHE.BasicAudit.PatientRead")
+        );
+        assert_eq!(found["recorded"], "2026-03-31T23:33:20Z");
+        assert_eq!(found["agent"][1]["who"]["identifier"]["value"], "ishi");
+        assert_eq!(found["entity"][0]["what"]["identifier"]["value"], "0001");
+        assert_eq!(found["entity"][1]["query"], "c3VtbWFyeQ==");
+    }
+
+    #[test]
+    fn base64_of_every_length() {
+        for (bytes, text) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foobar", "Zm9vYmFy"),
+        ] {
+            assert_eq!(base64(bytes.as_bytes()), text);
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! The banner that stays above every page of a patient: who it is, what must
+//! not be overlooked, and how old it all is.
+
+use maud::{Markup, html};
+
+use crate::clinical::{Basics, age, era_date};
+use crate::viewer::clock;
+use crate::viewer::view::View;
+
+/// Allergies that the banner names; the others are counted.
+const ALLERGIES_MAX: usize = 6;
+
+/// The banner.
+pub(super) fn banner(view: &View<'_>) -> Markup {
+    let language = view.language;
+    let pick = |japanese: &'static str, english: &'static str| language.pick(japanese, english);
+    let basics = view.basics();
+    let facility = view.gate.registry().facility_name(&view.whose.facility);
+    html! {
+        section.banner aria-label=(pick("患者", "Patient")) {
+            div {
+                @match &basics {
+                    Some(basics) => {
+                        span.who { (basics.name.text()) }
+                        span.kana { (basics.name.kana) }
+                        span { (birth(view, basics)) " " (basics.sex.text(language)) }
+                        @if basics.is_dead { " " span.tag { (pick("死亡", "deceased")) } }
+                    }
+                    None => { span.who { (pick("氏名不明（患者基本情報なし）", "Name unknown (no basics)")) } }
+                }
+            }
+            div.facts {
+                span { b { (pick("施設", "Facility")) } (facility) }
+                span { b { "ID" } (view.whose.patient) }
+                (allergies(view))
+                span { b { (pick("血液型", "Blood")) } (blood(basics.as_ref()).unwrap_or_else(|| pick("記載なし", "not recorded").into())) }
+                (data_age(view))
+            }
+        }
+    }
+}
+
+fn birth(view: &View<'_>, basics: &Basics) -> String {
+    let language = view.language;
+    let Some(birth) = &basics.birth else {
+        return language.pick("生年月日不明", "birth unknown").into();
+    };
+    let Some(day) = birth.day() else {
+        return birth.show();
+    };
+    let era = era_date(day, language).unwrap_or_default();
+    let years = age(day, view.today()).map_or_else(String::new, |years| {
+        language.pick(format!("{years}歳"), format!("{years} y"))
+    });
+    format!("{}（{era}） {years}", birth.show())
+}
+
+/// ABO and Rh, as they are recorded.
+pub(super) fn blood(basics: Option<&Basics>) -> Option<String> {
+    let basics = basics?;
+    let parts = [basics.blood_abo(), basics.blood_rh()];
+    let parts: Vec<String> = parts.into_iter().flatten().map(|one| one.text()).collect();
+    (!parts.is_empty()).then(|| parts.join(" "))
+}
+
+fn allergies(view: &View<'_>) -> Markup {
+    let language = view.language;
+    let known = view.allergies();
+    let label = language.pick("アレルギー", "Allergies");
+    html! {
+        @match known {
+            None => { span { b { (label) } (language.pick("記録なし（「なし」とは限りません）", "no record (not the same as none)")) } }
+            Some(known) if known.is_empty() => { span { b { (label) } (language.pick("記載なし", "none listed")) } }
+            Some(known) => {
+                span.allergy {
+                    "⚠ " (label) ": "
+                    (known.iter().take(ALLERGIES_MAX).map(|one| one.substance.text()).collect::<Vec<_>>().join("、"))
+                    @if known.len() > ALLERGIES_MAX { (language.pick(" ほか", " and more: ")) (known.len() - ALLERGIES_MAX) }
+                }
+            }
+        }
+    }
+}
+
+/// When the state that is shown was signed by the center.
+fn data_age(view: &View<'_>) -> Markup {
+    let language = view.language;
+    let viewer = view.gate.viewer();
+    let now_ms = view.gate.now_ms();
+    html! {
+        @match view.commit {
+            Some(commit) => {
+                span.aged { "⏱ " (language.pick("過去の状態を表示中：", "Shown as of ")) (clock::minute(viewer.accepted_ms(commit).unwrap_or(0))) }
+            }
+            None => {
+                @match viewer.signed_ms() {
+                    None => { span.aged { (language.pick("データなし", "no data")) } }
+                    Some(at_ms) => {
+                        span.aged { b { (language.pick("データの時点", "Data as of")) } (clock::minute(at_ms)) " (" (clock::ago(at_ms, now_ms, language)) ")" }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What can be chosen for all tabs: other facilities, a snapshot.
+pub(super) fn tools(view: &View<'_>, tab: &str) -> Markup {
+    let language = view.language;
+    let pick = |japanese: &'static str, english: &'static str| language.pick(japanese, english);
+    let path = super::patient_path(&view.whose, tab);
+    let across = !view.request.field("across").is_empty();
+    let commits = view.gate.viewer().commits();
+    let at = view.request.field("at");
+    html! {
+        @if let Some(commit) = view.commit {
+            div.note {
+                (pick("過去のスナップショットの内容です。現在の記録とは異なることがあります。", "This is an earlier snapshot; what holds now may differ."))
+                " #" (commit) " "
+                a href=(path) { (pick("最新に戻る", "Back to the newest")) }
+            }
+        }
+        form.tools method="get" action=(path) {
+            label.line for="across" {
+                input #across type="checkbox" name="across" value="1" checked[across];
+                (pick("他施設の記録も表示（串刺し）", "Other facilities' records too"))
+            }
+            label.line for="at" {
+                (pick("時点", "As of"))
+                select #at name="at" {
+                    option value="" selected[at.is_empty()] { (pick("最新", "newest")) }
+                    @for (number, at_ms) in &commits {
+                        option value=(number) selected[at == number.to_string()] { (clock::minute(*at_ms)) " #" (number) }
+                    }
+                }
+            }
+            button.quiet { (pick("適用", "Apply")) }
+            @if across {
+                span.soft { (pick("表示中の施設：", "Shown: ")) @for at in 0..view.charts.len() { (view.mark(at)) " " } }
+            }
+        }
+    }
+}

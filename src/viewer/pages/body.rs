@@ -1,0 +1,110 @@
+//! What one record says, by its kind: every field that has a meaning, and the
+//! whole message where nothing has.
+
+use maud::{Markup, html};
+
+use super::{cda, examinations, laboratory, medication, problems, stays};
+use crate::clinical::{Basics, Body, LabReport, Record};
+use crate::language::Language;
+use crate::viewer::chart::Item;
+use crate::viewer::view::{Read, View};
+
+/// The content of a record.
+pub(super) fn show(view: &View<'_>, item: &Item, record: &Record) -> Markup {
+    let language = view.language;
+    let reads = [Read {
+        chart: 0,
+        item: item.clone(),
+        record: record.clone(),
+    }];
+    match &record.body {
+        Body::Basics(basics) => person(basics, language),
+        Body::Movement(_) | Body::Meals(_) => stays::movement_table(view, &reads),
+        Body::Allergies(_) => problems::allergy_table(view, &reads),
+        Body::Problems(_) => problems::problem_table(view, &reads),
+        Body::Prescription(_) | Body::Injection(_) => medication::ordered_table(view, &reads),
+        Body::PrescriptionGiven(_) | Body::InjectionGiven(_) => {
+            medication::given_table(view, &reads)
+        }
+        Body::LabOrder(report) | Body::LabResult(report) => lab(report, language),
+        Body::ExaminationOrder(one) | Body::ExaminationDone(one) | Body::Vitals(one) => {
+            examinations::whole(one, language)
+        }
+        Body::Document(document) => cda::document(view, item, document),
+        Body::Attachment(media) => super::documents::attachment(view, item, *media),
+        Body::Uninterpreted => html! {},
+    }
+}
+
+/// The message, a segment a line.
+pub(super) fn plain(record: &Record) -> Markup {
+    html! {
+        pre.raw tabindex="0" {
+            @for segment in &record.message.segments { (segment.text) "\n" }
+        }
+    }
+}
+
+/// Who the patient is, and whom to call.
+pub(super) fn person(basics: &Basics, language: Language) -> Markup {
+    let pick = |japanese: &'static str, english: &'static str| language.pick(japanese, english);
+    html! {
+        dl.facts {
+            dt { (pick("氏名", "Name")) } dd { (basics.name.kanji) " " span.soft { (basics.name.kana) } }
+            dt { (pick("生年月日", "Birth")) } dd { (basics.birth.as_ref().map(|when| when.show_with_era(language)).unwrap_or_default()) }
+            dt { (pick("性別", "Sex")) } dd { (basics.sex.text(language)) }
+            @if let Some(death) = &basics.death { dt { (pick("死亡", "Died")) } dd { (death.show()) } }
+            @for address in &basics.addresses { dt { (pick("住所", "Address")) } dd { "〒" (address.postal) " " (address.text) } }
+            @for phone in basics.home_phones.iter().chain(&basics.work_phones) {
+                dt { (pick("電話", "Phone")) " " (phone.usage_text(language)) } dd { (phone.number) }
+            }
+            @for kin in &basics.kin {
+                dt { (pick("緊急連絡先", "Next of kin")) }
+                dd { (kin.name.text()) " " (kin.relationship.text()) " "
+                    @for phone in &kin.phones { (phone.number) " " }
+                    @for address in &kin.addresses { span.small { (address.text) } } }
+            }
+            @if basics.disabled.is_some() || !basics.disability.is_empty() {
+                dt { (pick("障害", "Disability")) }
+                dd { @match basics.disabled { Some(true) => { (pick("あり ", "yes ")) } Some(false) => { (pick("なし ", "no ")) } None => {} } (basics.disability) }
+            }
+            @for one in &basics.observations { dt { (one.code.text()) } dd { (laboratory::result(one, language)) " " (one.unit.text()) } }
+            @for one in &basics.allergies { dt { (pick("アレルギー", "Allergy")) } dd { (one.class.text(language)) ": " (one.substance.text()) " " (one.severity.text()) " " (one.reactions.join("、")) } }
+            @for one in &basics.insurances {
+                dt { (pick("保険", "Insurance")) }
+                dd { (one.plan.text()) " " (one.number) " " (one.insurer) " " (one.insured) }
+            }
+        }
+    }
+}
+
+fn lab(report: &LabReport, language: Language) -> Markup {
+    let pick = |japanese: &'static str, english: &'static str| language.pick(japanese, english);
+    let time = |when: &Option<crate::clinical::When>| {
+        when.as_ref().map(|when| when.show()).unwrap_or_default()
+    };
+    html! {
+        @for specimen in &report.specimens {
+            h3 { (pick("材料: ", "Specimen: ")) (specimen.material.text()) }
+            p.small.soft { (pick("採取 ", "collected ")) (time(&specimen.collected)) " " (specimen.comments.join(" ")) }
+            @for panel in &specimen.panels {
+                h3 { (panel.code.text()) }
+                @if !panel.results.is_empty() {
+                    div.wide { table {
+                        thead { tr {
+                            th scope="col" { (pick("検査", "Test")) } th scope="col" { (pick("結果", "Result")) }
+                            th scope="col" { (pick("単位", "Unit")) } th scope="col" { (pick("基準値", "Reference")) }
+                        } }
+                        tbody { @for one in &panel.results { tr {
+                            th scope="row" { (one.code.text()) @if let Some(code) = one.code.standard() { div.small.soft { (code.code) } } }
+                            td { (laboratory::result(one, language)) }
+                            td { (one.unit.text()) }
+                            td { (one.range.text) }
+                        } } }
+                    } }
+                }
+                @for (_, comment) in &panel.comments { p.small { (comment) } }
+            }
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! Prescriptions and injections: what is ordered and what was given, in two
+//! tables that never mix.
+
+use maud::{Markup, html};
+
+use crate::clinical::{
+    Administration, Body, Coded, Kind, Medication, MedicationOrder, Quantity, Route, Taking,
+    medications,
+};
+use crate::language::Language;
+use crate::viewer::view::{Read, View};
+
+/// Orders and administrations on a page, at most.
+const ROWS_MAX: usize = 150;
+
+/// GET …/medication
+pub(in crate::viewer) fn page(view: &View<'_>) -> Markup {
+    let language = view.language;
+    let pick = |japanese: &'static str, english: &'static str| language.pick(japanese, english);
+    let ordered = view.read(&[Kind::Prescription, Kind::Injection], ROWS_MAX);
+    let given = view.read(&[Kind::PrescriptionGiven, Kind::InjectionGiven], ROWS_MAX);
+    let records = ordered.records.iter().map(|read| &read.record);
+    let mut taken = medications(records, view.today());
+    taken.retain(|one| matches!(one.taking, Taking::Probably { .. }));
+    html! {
+        h1 { (pick("処方・注射", "Medication")) }
+        p.soft.small { (pick("「指示」は医師が出した内容、「実施」は実際に投与した記録です。別々に表示します。",
+            "“Ordered” is what was prescribed; “given” is what was administered. They are kept apart.")) }
+        (taken_list(view, &taken))
+        h2 { (pick("指示（処方・注射オーダ）", "Ordered")) }
+        (ordered.notes(view))
+        @if ordered.is_empty() { p { (pick("ありません。", "None.")) } }
+        @else { (ordered_table(view, &ordered.records)) }
+        (ordered.pages(view, "medication"))
+        h2 { (pick("実施（投与の記録）", "Given")) }
+        (given.notes(view))
+        @if given.is_empty() { p { (pick("ありません。", "None.")) } }
+        @else { (given_table(view, &given.records)) }
+        (given.pages(view, "medication"))
+    }
+}
+
+/// What was ordered.
+pub(super) fn ordered_table(view: &View<'_>, reads: &[Read]) -> Markup {
+    let language = view.language;
+    let pick = |japanese: &'static str, english: &'static str| language.pick(japanese, english);
+    html! {
+        div.wide { table.full {
+            thead { tr {
+                th scope="col" { (pick("日付", "Date")) }
+                th scope="col" { (pick("種別", "Kind")) }
+                th scope="col" { "Rp" }
+                th scope="col" { (pick("薬剤", "Drug")) }
+                th scope="col" { (pick("用量", "Dose")) }
+                th scope="col" { (pick("用法", "Usage")) }
+                th scope="col" { (pick("日数・期間", "Days")) }
+                th scope="col" { (pick("医師", "By")) }
+                th scope="col" { (pick("施設", "Facility")) }
+            } }
+            tbody { @for read in reads { (orders(view, read)) } }
+        } }
+    }
+}
+
+/// What was given.
+pub(super) fn given_table(view: &View<'_>, reads: &[Read]) -> Markup {
+    let language = view.language;
+    let pick = |japanese: &'static str, english: &'static str| language.pick(japanese, english);
+    html! {
+        div.wide { table.full {
+            thead { tr {
+                th scope="col" { (pick("実施日時", "Given at")) }
+                th scope="col" { (pick("種別", "Kind")) }
+                th scope="col" { (pick("薬剤", "Drug")) }
+                th scope="col" { (pick("量", "Amount")) }
+                th scope="col" { (pick("経路", "Route")) }
+                th scope="col" { (pick("状況", "Status")) }
+                th scope="col" { (pick("実施者", "By")) }
+                th scope="col" { (pick("施設", "Facility")) }
+            } }
+            tbody { @for read in reads { (administrations(view, read)) } }
+        } }
+    }
+}
+
+/// What is probably still taken: an estimate, and says so.
+pub(super) fn taken_list(view: &View<'_>, taken: &[Medication<'_>]) -> Markup {
+    let language = view.language;
+    html! {
+        @if !taken.is_empty() {
+            h2 { (language.pick("おそらく服用中（推定）", "Probably still taken (estimate)")) }
+            p.note.small { (language.pick("処方の開始日と日数からの推定です。本人・家族・お薬手帳で確認してください。",
+                "Estimated from start and days of the orders. Ask the patient or the family.")) }
+            ul { @for one in taken {
+                li {
+                    b { (one.order.drug.text()) } " "
+                    (one.order.dose.as_ref().map(Quantity::text).unwrap_or_default()) " "
+                    (one.order.usage()) " "
+                    span.small.soft { (one.taking.text(language)) }
+                }
+            } }
+        }
+    }
+}
+
+fn orders(view: &View<'_>, read: &Read) -> Markup {
+    let (Body::Prescription(orders) | Body::Injection(orders)) = &read.record.body else {
+        return html! {};
+    };
+    let kind = view.kind_name(&read.item);
+    html! {
+        @for (at, order) in orders.iter().enumerate() {
+            tr.old[order.is_cancelled()] {
+                @if at == 0 {
+                    td.nowrap rowspan=(orders.len()) { (view.link(read, &read.date_text())) }
+                    td rowspan=(orders.len()) { (kind) }
+                }
+                td { (order.group) }
+                td { (drug(order, view.language)) }
+                td { (dose(order, view.language)) }
+                td { (usage(order)) }
+                td { (timing(order)) }
+                td { (order.ordered_by.as_ref().map_or("", |staff| staff.text())) }
+                td { (view.mark(read.chart)) }
+            }
+        }
+    }
+}
+
+fn drug(order: &MedicationOrder, language: Language) -> Markup {
+    html! {
+        span.text { (named(&order.drug)) }
+        @if order.is_cancelled() { " " span.tag { (language.pick("中止・取消", "cancelled")) } }
+        @for ingredient in &order.ingredients {
+            div.small { (ingredient.role.text(language)) ": " (ingredient.drug.text()) " "
+                (ingredient.amount.as_ref().map(|amount| amount.text()).unwrap_or_default()) }
+        }
+        @for kind in &order.kinds { div.small.soft { (kind.text()) } }
+        @for comment in &order.comments { div.small { (comment) } }
+    }
+}
+
+fn dose(order: &MedicationOrder, language: Language) -> Markup {
+    let text = |quantity: &Option<Quantity>| quantity.as_ref().map(Quantity::text);
+    html! {
+        @if let Some(dose) = text(&order.dose) {
+            div { (language.pick("1回 ", "each ")) (dose)
+                @if !order.dose_max.is_empty() { "–" (order.dose_max) } }
+        }
+        @if let Some(daily) = text(&order.daily) { div { (language.pick("1日 ", "daily ")) (daily) } }
+        @if let Some(rate) = text(&order.rate) { div { (language.pick("速度 ", "rate ")) (rate) " / " (order.per) } }
+        @if let Some(dispensed) = text(&order.dispensed) { div.small.soft { (language.pick("総量 ", "in all ")) (dispensed) } }
+    }
+}
+
+fn usage(order: &MedicationOrder) -> Markup {
+    html! {
+        @for timing in &order.timings {
+            @for usage in &timing.usages { div { (usage.text()) } }
+            @if !timing.text.is_empty() { div.small { (timing.text) } }
+        }
+        @for instruction in &order.instructions { div.small { (instruction.text()) } }
+        (routes(&order.routes))
+    }
+}
+
+fn timing(order: &MedicationOrder) -> Markup {
+    html! {
+        @for timing in &order.timings {
+            @if let Some(duration) = &timing.duration { div { (duration.text()) } }
+            @if let Some(from) = &timing.from {
+                div.small.nowrap { (from.show()) @if let Some(to) = &timing.to { " – " (to.show()) } }
+            }
+        }
+    }
+}
+
+fn administrations(view: &View<'_>, read: &Read) -> Markup {
+    let (Body::PrescriptionGiven(given) | Body::InjectionGiven(given)) = &read.record.body else {
+        return html! {};
+    };
+    let kind = view.kind_name(&read.item);
+    html! {
+        @for one in given { (administration(view, read, one, &kind)) }
+    }
+}
+
+fn administration(view: &View<'_>, read: &Read, one: &Administration, kind: &str) -> Markup {
+    let from = one.from.as_ref().map(|when| when.show());
+    html! {
+        tr.old[!one.was_given()] {
+            td.nowrap {
+                (view.link(read, &from.unwrap_or_else(|| read.date_text())))
+                @if let Some(to) = one.to.as_ref().filter(|to| Some(*to) != one.from.as_ref()) { div.small { "– " (to.show()) } }
+            }
+            td { (kind) }
+            td { span.text { (named(&one.drug)) } @for note in &one.notes { div.small { (note.text()) } } }
+            td { (one.amount.as_ref().map(|amount| amount.text()).unwrap_or_default())
+                @if !one.rate.is_empty() { div.small { (one.rate) } } }
+            td { (routes(&one.routes)) }
+            td { (one.completion.text(view.language))
+                @for reason in &one.refusal { div.small { (reason.text()) } } }
+            td { (one.given_by.as_ref().map_or("", |staff| staff.text())) }
+            td { (view.mark(read.chart)) }
+        }
+    }
+}
+
+fn routes(routes: &[Route]) -> Markup {
+    html! { @for route in routes { div.small { (route.text()) } } }
+}
+
+/// The name, and the code that others know.
+fn named(coded: &Coded) -> Markup {
+    let code = coded
+        .standard()
+        .map(|code| (code.code.as_str(), code.system.as_str()));
+    html! {
+        (coded.text())
+        @if let Some((code, system)) = code.filter(|(code, _)| !code.is_empty()) {
+            span.small.soft { " " (system) ":" (code) }
+        }
+    }
+}
