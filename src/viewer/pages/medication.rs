@@ -11,7 +11,7 @@ use crate::language::Language;
 use crate::viewer::view::{Read, View};
 
 /// Orders and administrations on a page, at most.
-const ROWS_MAX: usize = 150;
+const ROWS_MAX: usize = 50;
 
 /// GET …/medication
 pub(in crate::viewer) fn page(view: &View<'_>) -> Markup {
