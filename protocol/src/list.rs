@@ -117,9 +117,10 @@ impl<T: ListItem> ListFetch<T> {
         &self.own
     }
 
-    /// Goes on with another state of the list: pages that came stay.
-    pub fn retarget(&mut self, digest: Digest) {
-        self.digest = digest;
+    /// Goes on with another state of the list, of at most so many items: pages
+    /// that came stay.
+    pub fn retarget(&mut self, digest: Digest, items_max: u64) {
+        (self.digest, self.items_max) = (digest, items_max);
     }
 
     /// Names of the pages that need not be sent.
@@ -355,6 +356,23 @@ mod tests {
                 prop_assert!(mark.is_none_or(|mark| mark.sequence == at as u64));
             }
         }
+    }
+
+    /// A list that became another one meanwhile, a longer one: what came is not
+    /// sent again.
+    #[test]
+    fn what_came_of_an_earlier_state_stays() {
+        let mut list: Vec<Child> = (0..5000).map(|at| child(at, 0)).collect();
+        let digest = list_digest(&list, &mut |_| {});
+        let mut fetch = ListFetch::<Child>::new(digest, vec![], 5000);
+        let (pages, marks) = answer(&list, &[], usize::MAX);
+        assert!(fetch.take(&pages, marks).unwrap());
+        list.push(child(5000, 0));
+        fetch.retarget(list_digest(&list, &mut |_| {}), 5001);
+        let (again, marks) = answer(&list, &fetch.hints(), usize::MAX);
+        assert!(again.len() < pages.len() / 2, "{} pages again", again.len());
+        assert!(fetch.take(&again, marks).unwrap());
+        assert_eq!(fetch.whole().unwrap().unwrap().len(), 5001);
     }
 
     /// One difference among many: one answer, and bytes as of a few pages.

@@ -26,8 +26,6 @@ pub struct WantedLeaf {
     pub weight: u64,
     /// The commit whose state of the leaf the replica has.
     pub base: Option<u64>,
-    /// Whether contents come along: not where the replica may hold most.
-    pub inline: bool,
     /// Contents of the leaf that the replica names as held.
     pub held: usize,
 }
@@ -41,7 +39,6 @@ impl WantedLeaf {
             sequence: proof.sequence,
             weight: proof.weight,
             base,
-            inline: true,
             held: 0,
         }
     }
@@ -52,7 +49,7 @@ impl WantedLeaf {
             key: self.key.clone(),
             base: self.base,
             after: None,
-            inline: self.inline,
+            inline: true,
             held: vec![],
         }
     }
@@ -99,7 +96,6 @@ mod tests {
             sequence: 1,
             weight,
             base: None,
-            inline: true,
             held: at % 300,
         }
     }

@@ -102,7 +102,7 @@ impl Round<'_> {
     ) -> Result<Open, PullError> {
         let list = match seen.0.remove(&path) {
             Some(mut list) => {
-                list.retarget(digest);
+                list.retarget(digest, leaves_max);
                 list
             }
             None => ListFetch::new(digest, self.catalogue.view().children(&path)?, leaves_max),

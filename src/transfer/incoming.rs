@@ -135,7 +135,6 @@ impl Incoming {
                 sequence: old.sequence,
                 weight: 0,
                 base: Some(old.sequence),
-                inline: false,
                 held: 0,
             },
             places: old.held(),
