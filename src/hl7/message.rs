@@ -6,7 +6,9 @@ use super::note::Note;
 use super::value::{Value, cut};
 
 /// Bytes of a file that are read as a message at most; records have some kilobytes.
-pub const BYTES_MAX: usize = 32 << 20;
+pub const BYTES_MAX: usize = 16 << 20;
+/// Lines of such a file at most: a line costs far more memory than its bytes.
+const LINES_MAX: usize = 200_000;
 /// What some programs put before UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
@@ -44,9 +46,14 @@ impl Message {
         if let Some(encoding) = eight_bit {
             message.notes.push(Note::EightBit { encoding });
         }
-        let lines: Vec<Decoded> = bytes
+        let lines = bytes
             .split(|byte| matches!(byte, b'\r' | b'\n' | 0x0B | 0x1C))
-            .filter(|line| !line.is_empty())
+            .filter(|line| !line.is_empty());
+        if lines.clone().count() > LINES_MAX {
+            message.notes.push(Note::TooLong { bytes: bytes.len() });
+            return message;
+        }
+        let lines: Vec<Decoded> = lines
             .map(|line| decode(line, eight_bit.unwrap_or(EightBit::ShiftJis)))
             .collect();
         message.note_header(lines.first());
@@ -258,6 +265,14 @@ mod tests {
             }]
         );
         assert!(message.segments.is_empty());
+        let lines = "x\n".repeat(LINES_MAX + 1);
+        let bytes = lines.len();
+        let message = Message::read(lines.as_bytes());
+        assert_eq!(message.notes, [Note::TooLong { bytes }]);
+        assert_eq!(
+            Message::read(&lines.as_bytes()[2..]).segments.len(),
+            LINES_MAX
+        );
     }
 
     proptest! {
