@@ -414,6 +414,16 @@ mod tests {
                 assert!(take(&bad, &marks).is_err(), "page {at} byte {byte}");
             }
         }
+        // A list that its signer itself put out of order.
+        let mut page = vec![0];
+        for at in [1, 0] {
+            child(at, 0).write(&mut page);
+        }
+        let mut turned = ListFetch::<Child>::new(Domain::Node.digest(&page), vec![], u64::MAX);
+        assert_eq!(
+            turned.take(&[page], vec![Mark::default(); 2]),
+            Err(ListError::Order)
+        );
         // A list whose signer itself put one page in twice.
         let (low, mark) = answer(&list[..3], &[], usize::MAX);
         let name = list[2].name.clone();
