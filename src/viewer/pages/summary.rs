@@ -23,7 +23,8 @@ pub(in crate::viewer) fn page(view: &View<'_>) -> Markup {
     let pick = |japanese: &'static str, english: &'static str| language.pick(japanese, english);
     let mut groups = vec![
         view.read(&[Kind::Basics, Kind::Allergies, Kind::Problems], DATED_MAX),
-        view.read(&[Kind::Prescription, Kind::Injection], DATED_MAX),
+        // Injections are in no list of what is taken, and would crowd prescriptions out.
+        view.read(&[Kind::Prescription], DATED_MAX),
         view.read(&[Kind::PrescriptionGiven, Kind::InjectionGiven], DATED_MAX),
         view.read(&[Kind::LabResult], REPORTS_MAX),
         view.read_where(DATED_MAX, |item| {
