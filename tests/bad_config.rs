@@ -283,7 +283,7 @@ fn no_pause_between_refreshes_is_refused() {
 /// Refused before anything is opened: what this version does not read.
 #[test]
 fn an_index_db_of_a_kind_that_is_not_read_names_file_and_url() {
-    for url in ["postgres://hikae@db/ssmix", "index.db", ""] {
+    for url in ["oracle://hikae@db/ssmix", "index.db", "lines:x", ""] {
         let home = home_with(center(&format!("[index_db]\nurl = \"{url}\"\n")).as_bytes());
         let error = run(home.path(), &["scan"]).failed(2);
         assert!(error.contains(url) && error.contains("sqlite:"), "{error}");

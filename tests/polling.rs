@@ -8,6 +8,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that can not go on fails")]
 
 mod harness;
+#[path = "polling/moving.rs"]
+mod moving;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsString;

@@ -8,6 +8,7 @@ mod audit;
 mod demo;
 mod diff;
 mod generate;
+mod index;
 mod init;
 mod laptop;
 mod passphrase;
@@ -78,6 +79,8 @@ enum Subcommands {
     Prune,
     /// Make the index anew from the segments.
     Rebuild,
+    /// The INDEX DB of a backup.
+    Index(index::IndexArguments),
     /// Say how things stand.
     Status,
     /// Show the records in a browser.
@@ -174,6 +177,7 @@ async fn run(context: &Context, command: Subcommands) -> Outcome {
         Subcommands::Restore(arguments) => restore::run(context, arguments).await,
         Subcommands::Prune => prune::run(context).await,
         Subcommands::Rebuild => rebuild::run(context),
+        Subcommands::Index(arguments) => index::run(context, arguments).await,
         Subcommands::Status => status::run(context).await,
         Subcommands::View(arguments) => view::run(context, arguments).await,
         Subcommands::Passphrase(arguments) => passphrase::run(context, &arguments).await,

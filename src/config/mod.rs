@@ -2,13 +2,15 @@
 //! outside; an unknown key or a bad value is an error that names the file, the
 //! line and what was expected.
 
+mod database;
 mod edit;
 mod quantity;
 mod schema;
 mod template;
 
+pub use database::{DatabaseKind, DatabaseUrl};
 pub use edit::{EditError, with_peer, without_peer};
-pub use quantity::{Hours, Rate};
+pub use quantity::{Hours, Rate, Zone};
 pub use schema::{
     Filter, Guard, IndexDb, Listen, Peer, Retention, Role, Schedule, Source, SourceLink, Volume,
     Volumes,
@@ -17,6 +19,7 @@ pub use template::template;
 
 use std::path::{Path, PathBuf};
 
+use database::without_passwords;
 use schema::File;
 
 /// The name of the configuration file in a home.
@@ -104,7 +107,8 @@ impl Config {
         let path = home.join(FILE_NAME);
         let file: File = toml::from_str(text).map_err(|error| ConfigError::Parse {
             path: path.clone(),
-            text: error.to_string().trim_end().to_string(),
+            // It shows the line, which may hold a password.
+            text: without_passwords(error.to_string().trim_end()),
         })?;
         file.check()
             .map_err(|text| ConfigError::Meaning { path, text })?;

@@ -60,6 +60,35 @@ impl<'de> Deserialize<'de> for Hours {
     }
 }
 
+/// How far local time is from UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Zone {
+    /// Seconds east of Greenwich.
+    pub seconds: i32,
+}
+
+impl<'de> Deserialize<'de> for Zone {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Zone, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let parse = || {
+            let (sign, rest) = match text.split_at_checked(1)? {
+                ("+", rest) => (1, rest),
+                ("-", rest) => (-1, rest),
+                _ => return None,
+            };
+            let (hours, minutes) = rest.split_once(':')?;
+            let (hours, minutes): (u8, u8) = (hours.parse().ok()?, minutes.parse().ok()?);
+            let seconds = i32::from(hours) * 3600 + i32::from(minutes) * 60;
+            (hours <= 14 && minutes < 60).then_some(Zone {
+                seconds: sign * seconds,
+            })
+        };
+        parse().ok_or_else(|| {
+            de::Error::custom(format!("{text:?} is no zone; expected like \"+09:00\""))
+        })
+    }
+}
+
 /// A span of time like "10m" or "90d".
 pub(super) fn duration<'de, D: Deserializer<'de>>(
     deserializer: D,

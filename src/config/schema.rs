@@ -12,7 +12,8 @@ use hikae_protocol::snapshot::NodeId;
 use serde::de::{MapAccess, SeqAccess, Visitor, value};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use super::quantity::{Hours, Rate, duration, share, some_time};
+use super::database::DatabaseUrl;
+use super::quantity::{Hours, Rate, Zone, duration, share, some_time};
 
 /// What a node is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,15 +71,17 @@ pub struct Listen {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IndexDb {
-    /// `sqlite:///path/index.db`.
-    #[serde(deserialize_with = "index_url")]
-    pub url: String,
+    /// Where it is.
+    pub url: DatabaseUrl,
     /// The table.
     #[serde(default = "default_table")]
     pub table: String,
     /// How late a transaction may commit after its UpdateDatetime.
     #[serde(default = "default_overlap", deserialize_with = "duration")]
     pub overlap: Duration,
+    /// How far UpdateDatetime is from UTC, where the column says nothing of
+    /// it.
+    pub zone: Option<Zone>,
 }
 
 fn default_table() -> String {
@@ -312,16 +315,6 @@ impl File {
             }
         }
         Ok(())
-    }
-}
-
-fn index_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    match text.starts_with("sqlite:") {
-        true => Ok(text),
-        false => Err(de::Error::custom(format!(
-            "{text:?} is no INDEX DB of this version; expected like \"sqlite:///path/index.db\""
-        ))),
     }
 }
 

@@ -22,9 +22,10 @@ role = "center"
 
 # Names the directories that changed. Without one the walk finds changes.
 #[index_db]
-#url = "sqlite:///var/lib/ssmix/index.db"
+#url = "postgres://hikae@db.example/ssmix"    # or mysql://, sqlite:///path/index.db, lines:
 #table = "SSMIXIDX"
 #overlap = "10m"              # how late a transaction may commit
+#zone = "+09:00"              # of UpdateDatetime, where the column has none
 
 # Who may pull.
 #[[peer]]

@@ -48,7 +48,16 @@ impl Hint {
                 value: PathText::new(value),
             })?;
         }
-        let wrong = || HintError::Directory(PathText::new(directory));
+        Ok(Hint {
+            volume: [facility, b"/", label].concat(),
+            directory: Hint::path(directory)?,
+        })
+    }
+
+    /// OutRelDirectory as a path: components joined by `/`.
+    ///
+    /// Errors: `HintError::Directory`.
+    pub(super) fn path(directory: &[u8]) -> Result<Vec<u8>, HintError> {
         let slashes: Vec<u8> = trimmed(directory)
             .iter()
             .map(|&byte| if byte == b'\\' { b'/' } else { byte })
@@ -59,11 +68,8 @@ impl Hint {
             .collect();
         let joined = parts.join(&b'/');
         // No directory would mean the whole volume.
-        ObjectPath::parse(&joined).map_err(|_| wrong())?;
-        Ok(Hint {
-            volume: [facility, b"/", label].concat(),
-            directory: joined,
-        })
+        ObjectPath::parse(&joined).map_err(|_| HintError::Directory(PathText::new(directory)))?;
+        Ok(joined)
     }
 }
 

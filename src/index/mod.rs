@@ -4,39 +4,49 @@
 //! the last refresh, and from where the next one goes on. What it misses is
 //! the rolling walk's to find.
 
+mod database;
+mod dialect;
+mod export;
 mod hint;
+mod hints;
+mod lines;
+mod mysql;
+mod postgres;
+mod session;
 mod sqlite;
 mod watermark;
 
+pub use database::IndexDatabase;
+pub use dialect::TableError;
+pub use export::{COLUMNS, Export, ExportError, ExportMark, ExportRow};
 pub use hint::{Hint, HintError};
-pub use sqlite::SqliteIndex;
+pub use hints::Hints;
+pub use lines::{Lines, Places};
+pub use session::SessionError;
 pub use watermark::Watermark;
-
-use std::collections::BTreeSet;
 
 /// Why the INDEX DB could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum IndexError {
-    /// A URL of an unknown kind.
-    #[error("INDEX DB {0}: expected a URL like sqlite:///path/index.db")]
-    Url(String),
-    /// The database refused: absent, locked, no such table or column.
+    /// The database refused, or is away.
     #[error("INDEX DB {url}, table {table}: {source}")]
-    Database {
+    Session {
         /// Which database.
         url: String,
         /// Which table.
         table: String,
         /// What it said.
-        source: sqlx::Error,
+        source: SessionError,
     },
-    /// No runtime to wait for the database with.
-    #[error("INDEX DB {url}: {source}")]
-    Runtime {
+    /// The table is not what the guideline says.
+    #[error("INDEX DB {url}, table {table}: {source}")]
+    Table {
         /// Which database.
         url: String,
-        /// Why.
-        source: std::io::Error,
+        /// Which table.
+        table: String,
+        /// What is wrong.
+        source: TableError,
     },
 }
 
@@ -44,7 +54,7 @@ pub enum IndexError {
 #[derive(Debug, Default)]
 pub struct Changes {
     /// Directories to look at.
-    pub hints: BTreeSet<Hint>,
+    pub hints: Hints,
     /// Rows read, those of the overlap included.
     pub rows_read: u64,
     /// Rows that were not handled before.

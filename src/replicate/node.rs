@@ -8,7 +8,8 @@ use hikae_protocol::digest::Digest;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::center::{Center, CenterError, Look};
+use super::center::{Asked, Center, CenterError, Look};
+use super::export::export;
 use super::history::{self, DiffOptions, HistoryError};
 use super::home::{Home, HomeError};
 use super::passphrase::Credentials;
@@ -17,7 +18,7 @@ use super::replica::{Replica, ReplicaError, RestoreOptions, VerifyOptions};
 use super::view::ViewOptions;
 use super::{status, summary};
 use crate::catalogue::{Catalogue, CatalogueError, RebuildReport};
-use crate::config::Role;
+use crate::config::{DatabaseUrl, Role};
 use crate::progress::Monitor;
 use crate::seal::{Passphrase, SealError};
 use crate::segment::SegmentError;
@@ -28,12 +29,7 @@ use crate::viewer::{AuditError, bundle};
 #[serde(rename_all = "snake_case")]
 pub enum Command {
     /// Bring a center's catalogue up to date.
-    Scan {
-        /// How the storage is looked at.
-        look: Look,
-        /// Take roots as they are now.
-        accept_root: bool,
-    },
+    Scan(Asked),
     /// Pull once.
     Sync,
     /// Re-read what is stored and published.
@@ -61,6 +57,13 @@ pub enum Command {
     Audit {
         /// As a Bundle of AuditEvents.
         export: bool,
+    },
+    /// Make an SSMIXIDX from the catalogue.
+    IndexExport {
+        /// The database.
+        to: DatabaseUrl,
+        /// The table.
+        table: String,
     },
 }
 
@@ -155,9 +158,7 @@ impl NodeError {
                 | HomeError::Passphrase(_)
                 | HomeError::Present(_),
             ) => exit_code::USAGE,
-            NodeError::Center(CenterError::NoVolumes(_) | CenterError::Index(_)) => {
-                exit_code::USAGE
-            }
+            NodeError::Center(CenterError::NoVolumes(_)) => exit_code::USAGE,
             _ => exit_code::FAILED,
         }
     }
@@ -226,9 +227,9 @@ impl Node {
     /// Carries a command out.
     pub async fn execute(&self, command: Command, monitor: Arc<dyn Monitor>) -> Outcome {
         match (self, command) {
-            (Node::Center(center), Command::Scan { look, accept_root }) => {
+            (Node::Center(center), Command::Scan(asked)) => {
                 let center = center.clone();
-                blocking(move || scan(&center, look, accept_root, &*monitor)).await
+                blocking(move || scan(&center, &asked, &*monitor)).await
             }
             (Node::Replica(replica), Command::Sync) => sync(replica, &*monitor).await,
             (Node::Replica(replica), Command::Verify(options)) => {
@@ -255,6 +256,10 @@ impl Node {
                 let node = node.clone();
                 blocking(move || node.restore(&options, &*monitor)).await
             }
+            (node, Command::IndexExport { to, table }) => {
+                let node = node.clone();
+                blocking(move || node.export(&to, &table, &*monitor)).await
+            }
             (node, Command::Status) => {
                 let node = node.clone();
                 blocking(move || node.status()).await
@@ -277,7 +282,7 @@ impl Node {
                 exit_code::USAGE,
                 &"a center has no viewer; run it on a backup or laptop",
             ),
-            (Node::Replica(_), Command::Scan { .. }) => Outcome::error(
+            (Node::Replica(_), Command::Scan(_)) => Outcome::error(
                 exit_code::USAGE,
                 &"only a center has a storage to scan; a replica syncs",
             ),
@@ -357,6 +362,26 @@ impl Node {
         }
     }
 
+    fn export(&self, to: &DatabaseUrl, table: &str, monitor: &dyn Monitor) -> Outcome {
+        let exported = match self {
+            Node::Center(center) => center.still(|| export(center.catalogue(), to, table, monitor)),
+            Node::Replica(replica) => {
+                replica.still(|| export(replica.catalogue(), to, table, monitor))
+            }
+        };
+        match exported {
+            Err(error) => Outcome::error(exit_code::FAILED, &error),
+            Ok(report) => {
+                let code = match report.records_too_long {
+                    0 => exit_code::DONE,
+                    _ => exit_code::FAILED,
+                };
+                let text = summary::export(&report);
+                Outcome::report(code, &report, text)
+            }
+        }
+    }
+
     fn status(&self) -> Outcome {
         let status = match self {
             Node::Center(center) => status::center(center),
@@ -410,8 +435,8 @@ async fn blocking(work: impl FnOnce() -> Outcome + Send + 'static) -> Outcome {
     outcome.unwrap_or_else(|error| Outcome::error(exit_code::FAILED, &error))
 }
 
-fn scan(center: &Center, look: Look, accept_root: bool, monitor: &dyn Monitor) -> Outcome {
-    match center.refresh(look, accept_root, monitor) {
+fn scan(center: &Center, asked: &Asked, monitor: &dyn Monitor) -> Outcome {
+    match center.refresh(asked, monitor) {
         Err(error) => Outcome::error(exit_code::FAILED, &error),
         Ok(report) => {
             let code = match report.is_failure() {
@@ -509,7 +534,7 @@ fn verify(replica: &Replica, options: &VerifyOptions, monitor: &dyn Monitor) -> 
 /// A center's records are its storage: all contents are read again, and what
 /// differs from the catalogue becomes a new snapshot and is reported.
 fn verify_center(center: &Center, monitor: &dyn Monitor) -> Outcome {
-    match center.refresh(Look::Reread, false, monitor) {
+    match center.refresh(&Look::Reread.into(), monitor) {
         Err(error) => Outcome::error(exit_code::FAILED, &error),
         Ok(report) => {
             let code = match (report.is_failure(), report.leaves_changed) {

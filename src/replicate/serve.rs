@@ -180,10 +180,7 @@ async fn reload_peers(node: Node) {
 async fn refresh_on_schedule(center: Arc<Center>, observer: Arc<dyn Observer>) {
     loop {
         let node = Node::Center(center.clone());
-        let command = Command::Scan {
-            look: Look::Due,
-            accept_root: false,
-        };
+        let command = Command::Scan(Look::Due.into());
         let outcome = node.execute(command, Arc::new(Silent)).await;
         observer.done(&outcome);
         tokio::time::sleep(center.config().schedule.hints).await;

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::center::RefreshReport;
+use super::export::ExportReport;
 use super::history::{DiffReport, SnapshotLine, Tally};
 use super::prune::PruneReport;
 use super::replica::{SyncReport, VerifyReport};
@@ -50,6 +51,24 @@ fn looked(counts: &Counts) -> String {
         counts.files_read,
         bytes(counts.bytes_read)
     )
+}
+
+/// An export of the INDEX DB.
+pub(super) fn export(report: &ExportReport) -> String {
+    let mut out = String::new();
+    let _ = writeln!(
+        out,
+        "{}, table {}: {} rows of snapshot {}; {} files are no record",
+        report.to, report.table, report.rows, report.sequence, report.files_without_row
+    );
+    lines(
+        &mut out,
+        "records that do not fit into the columns",
+        report.records_too_long,
+        &report.too_long,
+    );
+    let _ = write!(out, "{:.2} s", report.seconds);
+    out
 }
 
 /// A pruning.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hikae_protocol::objectpath::{LEAF_DEPTH_MAX, LeafKey, PathText};
+use hikae_protocol::objectpath::{LEAF_DEPTH_MAX, LeafKey, PathText, split_last};
 use rayon::Scope as Tasks;
 
 use super::leaf::{LeafLook, look_at};
@@ -118,12 +118,45 @@ impl<'a> VolumeWalk<'a> {
         }
     }
 
+    /// Directories of a leaf as the disk names them: one that is not there may
+    /// be written in another character set where it was hinted, so the
+    /// directory above its first name beyond ASCII stands for it.
+    fn readable(&self, leaf: &[u8], below: &[Vec<u8>]) -> Vec<Vec<u8>> {
+        if below.iter().all(|below| below.is_ascii()) {
+            return below.to_vec();
+        }
+        let ascii = |below: &Vec<u8>| {
+            let is_there = || self.root.open(&join(leaf, below)).is_ok();
+            let Some(other) = below.iter().position(|byte| !byte.is_ascii()) else {
+                return below.clone();
+            };
+            match is_there() {
+                true => below.clone(),
+                false => split_last(&below[..other]).0.to_vec(),
+            }
+        };
+        let all: BTreeSet<Vec<u8>> = below.iter().map(ascii).collect();
+        let is_covered = |below: &&Vec<u8>| {
+            let mut above = below.as_slice();
+            while !above.is_empty() {
+                above = split_last(above).0;
+                if all.contains(above) {
+                    return true;
+                }
+            }
+            false
+        };
+        let kept = all.iter().filter(|below| !is_covered(below));
+        kept.cloned().collect()
+    }
+
     /// Looks at some directories of one leaf.
     fn leaf(&self, key: LeafKey, below: &[Vec<u8>]) -> Result<LeafLook, CatalogueError> {
         let record = self.record(&key)?;
+        let below = self.readable(key.directory(), below);
         let mut whole = LeafLook::new(key);
         let mut buffer = Vec::new();
-        for below in below {
+        for below in &below {
             let path = join(whole.key.directory(), below);
             let directory = match self.open(&path) {
                 Ok(directory) => directory,
@@ -156,7 +189,7 @@ impl<'a> VolumeWalk<'a> {
         };
         let mut missing = path;
         loop {
-            let (above, name) = hikae_protocol::objectpath::split_last(missing);
+            let (above, name) = split_last(missing);
             match self.root.open(above) {
                 Ok(directory) => {
                     let items = directory.list()?;

@@ -10,6 +10,7 @@
 mod cycle;
 mod folders;
 mod process;
+mod server;
 mod site;
 mod unchanged;
 mod watch;
@@ -20,6 +21,7 @@ pub use folders::{
     look, memory_folder, rsync_work,
 };
 pub use process::Process;
+pub use server::{Kind, PASSWORD, Server, Transaction};
 pub use site::Site;
 pub use unchanged::{assert_unchanged_costs_nothing, settle};
 pub use watch::{Opened, Watch};

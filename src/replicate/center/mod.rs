@@ -11,7 +11,7 @@ mod taker;
 mod volumes;
 
 pub use leftout::LeftOutSummary;
-pub use report::{Look, RefreshReport};
+pub use report::{Asked, Look, RefreshReport};
 pub use volumes::{RootError, VolumeRoot};
 
 pub(crate) use report::digest_text;
@@ -31,7 +31,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use crate::catalogue::{Catalogue, CatalogueError, FileRecord};
 use crate::config::{Config, Peer};
 use crate::disk::{Directory, DiskError, FileStat};
-use crate::index::{IndexError, SqliteIndex};
+use crate::index::{IndexDatabase, IndexError};
 use crate::progress::{Monitor, Silent};
 use crate::replicate::home::Home;
 use crate::replicate::peers::PeerBook;
@@ -52,7 +52,7 @@ pub enum CenterError {
     /// The disk failed.
     #[error(transparent)]
     Disk(#[from] DiskError),
-    /// An INDEX DB's URL is wrong.
+    /// An INDEX DB could not be read.
     #[error(transparent)]
     Index(#[from] IndexError),
     /// The center has no volumes configured.
@@ -95,7 +95,7 @@ pub enum CenterError {
 pub struct Center {
     home: Home,
     catalogue: Catalogue,
-    indexes: Vec<SqliteIndex>,
+    indexes: Vec<IndexDatabase>,
     pool: ThreadPool,
     /// Held by a refresh, however long it takes; nobody else waits for it.
     state: Mutex<SourceState>,
@@ -129,10 +129,10 @@ impl Center {
                 config.home.join(crate::config::FILE_NAME),
             ));
         }
-        let indexes: Result<Vec<SqliteIndex>, IndexError> = config
+        let indexes = config
             .index_db
             .iter()
-            .map(|index| SqliteIndex::new(&index.url, &index.table, index.overlap))
+            .filter_map(IndexDatabase::new)
             .collect();
         let catalogue = Catalogue::open(&config.store, None, monitor)?;
         let state = SourceState::load(catalogue.files())?;
@@ -142,7 +142,7 @@ impl Center {
             .build()
             .map_err(|error| CenterError::Threads(error.to_string()))?;
         Ok(Center {
-            indexes: indexes?,
+            indexes,
             catalogue,
             pool,
             left_out: Mutex::new(refresh::left_out(&state)),
@@ -197,18 +197,23 @@ impl Center {
     /// is in the report.
     pub fn refresh(
         &self,
-        look: Look,
-        accept_root: bool,
+        asked: &Asked,
         monitor: &dyn Monitor,
     ) -> Result<RefreshReport, CenterError> {
         let mut state = locked(&self.state);
         for (key, directories) in std::mem::take(&mut *locked(&self.noticed)) {
             state.again.entry(key).or_default().extend(directories);
         }
-        let report = refresh::refresh(self, &mut state, look, accept_root, monitor)?;
+        let report = refresh::refresh(self, &mut state, asked, monitor)?;
         *locked(&self.left_out) = refresh::left_out(&state);
         *locked(&self.last) = Some(report.clone());
         Ok(report)
+    }
+
+    /// Does something while no refresh changes the catalogue.
+    pub fn still<T>(&self, work: impl FnOnce() -> T) -> T {
+        let _state = locked(&self.state);
+        work()
     }
 
     /// Frees what only earlier commits needed: without the storage of their
@@ -329,7 +334,7 @@ fn read_unchanged(
 impl Holdings for Center {
     fn refresh(&self) {
         self.gate.shared(|| {
-            if let Err(error) = Center::refresh(self, Look::Due, false, &Silent) {
+            if let Err(error) = Center::refresh(self, &Look::Due.into(), &Silent) {
                 tracing::error!(%error, "refresh failed; peers get the last snapshot");
             }
         });

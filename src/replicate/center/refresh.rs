@@ -12,10 +12,10 @@ use super::report::{Look, RefreshReport};
 use super::state::SourceState;
 use super::taker::Taker;
 use super::volumes::{self, Discovered, RootError, VolumeRoot};
-use super::{Center, CenterError, locked, mismatch, now_ms};
+use super::{Asked, Center, CenterError, locked, mismatch, now_ms};
 use crate::catalogue::CatalogueError;
 use crate::disk::{Directory, join};
-use crate::index::Watermark;
+use crate::index::{Hints, Watermark};
 use crate::progress::Monitor;
 use crate::walk::{LeafLook, Parts, Scope, VolumeWalk};
 
@@ -36,11 +36,10 @@ struct Round {
 pub(super) fn refresh(
     center: &Center,
     state: &mut SourceState,
-    look: Look,
-    accept: bool,
+    asked: &Asked,
     monitor: &dyn Monitor,
 ) -> Result<RefreshReport, CenterError> {
-    let started = Instant::now();
+    let (accept, started) = (asked.accept_root, Instant::now());
     let mut report = RefreshReport::default();
     if center
         .catalogue
@@ -50,8 +49,8 @@ pub(super) fn refresh(
         return Err(CenterError::Key);
     }
     let whole = center.catalogue.is_whole()?;
-    let look = match (whole, look) {
-        (false, Look::Due | Look::Hints) => Look::Walk,
+    let look = match (whole, asked.look) {
+        (false, Look::Due | Look::Hints | Look::Lines) => Look::Walk,
         (_, look) => look,
     };
     let discovered = volumes::discover(center.config())?;
@@ -66,7 +65,7 @@ pub(super) fn refresh(
     state.again = again
         .extract_if(.., |key, _| !discovered.has(key.volume()))
         .collect();
-    let mut round = plan(center, state, look, found, &mut report);
+    let mut round = plan(center, state, (look, asked), &discovered, &mut report);
     for (key, directories) in &again {
         if let Scope::Parts(parts) = &mut scope_of(&mut round, key.volume()).0 {
             parts.leaves.insert(key.clone(), directories.clone());
@@ -80,7 +79,8 @@ pub(super) fn refresh(
         }
     }
     monitor.stage("look at the storage", None);
-    let result = look_at_volumes(center, state, &round, found, accept, &mut report, monitor);
+    let scopes = std::mem::take(&mut round.scopes);
+    let result = look_at_volumes(center, state, scopes, found, accept, &mut report, monitor);
     if result.is_err() {
         state.again.extend(again);
         state.missed.extend(missed);
@@ -154,12 +154,13 @@ fn add_directory(round: &mut Round, volume: &[u8], directory: Vec<u8>) {
     }
 }
 
-/// Reads the INDEX DBs and decides which volumes are walked.
+/// Reads the INDEX DBs, or takes the lines, and decides which volumes are
+/// walked.
 fn plan(
     center: &Center,
     state: &SourceState,
-    look: Look,
-    found: &[VolumeRoot],
+    (look, asked): (Look, &Asked),
+    discovered: &Discovered,
     report: &mut RefreshReport,
 ) -> Round {
     let mut round = Round {
@@ -167,14 +168,27 @@ fn plan(
         watermarks: BTreeMap::new(),
         absent: vec![],
     };
+    let found = &discovered.volumes;
     walks(center, state, look, found, &mut round);
+    if let Some(lines) = &asked.lines {
+        report.rows_read = lines.lines;
+        report.rows_new = lines.lines;
+        report.rows_garbage = lines.bad_lines;
+        report.garbage.clone_from(&lines.bad);
+        if lines.bad_lines > 0 {
+            let text = format!("{} lines name no directory of a volume", lines.bad_lines);
+            report.errors.push(text);
+        }
+        take_hints(state, discovered, lines.hints.clone(), &mut round, report);
+        return round;
+    }
     for index in &center.indexes {
+        let known = state.watermarks.get(&index.name());
         // The first watermark is taken before the first walk begins.
-        let known = state.watermarks.get(index.url());
         let Some(known) = known else {
             match index.first_watermark() {
                 Ok(first) => {
-                    round.watermarks.insert(index.url().into(), first);
+                    round.watermarks.insert(index.name(), first);
                     // What changed before this watermark is the walk's, also
                     // where one was made while the database was away.
                     for volume in found {
@@ -197,24 +211,37 @@ fn plan(
         report.rows_new += changes.rows_new;
         report.rows_garbage += changes.garbage_rows;
         report.garbage.extend(changes.garbage);
-        for hint in changes.hints {
-            if !found.iter().any(|volume| volume.name == hint.volume) {
-                match state.volumes.contains_key(&hint.volume) {
-                    true => round.absent.push((hint.volume, hint.directory)),
-                    false => report.hints_of_unknown_volumes += 1,
-                }
-                continue;
-            }
-            report.directories_hinted += 1;
-            add_directory(&mut round, &hint.volume, hint.directory);
-        }
+        take_hints(state, discovered, changes.hints, &mut round, report);
         if changes.watermark != *known {
-            round
-                .watermarks
-                .insert(index.url().into(), changes.watermark);
+            round.watermarks.insert(index.name(), changes.watermark);
         }
     }
     round
+}
+
+fn take_hints(
+    state: &SourceState,
+    discovered: &Discovered,
+    hints: Hints,
+    round: &mut Round,
+    report: &mut RefreshReport,
+) {
+    for (volume, directories) in hints.into_volumes() {
+        let count = directories.len() as u64;
+        if discovered.has(&volume) {
+            report.directories_hinted += count;
+            if let Scope::Parts(parts) = &mut scope_of(round, &volume).0 {
+                parts.directories.extend(directories);
+            }
+        } else if state.volumes.contains_key(&volume) {
+            let absent = directories.into_iter();
+            round
+                .absent
+                .extend(absent.map(|directory| (volume.clone(), directory)));
+        } else {
+            report.hints_of_unknown_volumes += count;
+        }
+    }
 }
 
 fn walks(
@@ -238,8 +265,8 @@ fn walks(
             Look::Walk => (true, false),
             Look::Reread => (true, true),
             _ if known.walked_ms == 0 => (true, false),
-            Look::Hints => (false, false),
-            Look::Due if center.indexes.is_empty() => (true, reread),
+            Look::Hints | Look::Lines => (false, false),
+            Look::Due if center.config().index_db.is_empty() => (true, reread),
             Look::Due if overdue > 0 && late(known.walked_ms, schedule.walk) => {
                 overdue -= 1;
                 (true, reread)
@@ -257,14 +284,14 @@ fn walks(
 fn look_at_volumes(
     center: &Center,
     state: &mut SourceState,
-    round: &Round,
+    mut scopes: BTreeMap<Vec<u8>, (Scope, bool)>,
     found: &[VolumeRoot],
     accept: bool,
     report: &mut RefreshReport,
     monitor: &dyn Monitor,
 ) -> Result<(), CenterError> {
     for volume in found {
-        let Some((scope, reread)) = round.scopes.get(&volume.name) else {
+        let Some((scope, reread)) = scopes.remove(&volume.name) else {
             continue;
         };
         let known = state.volumes.entry(volume.name.clone()).or_default();
@@ -272,18 +299,16 @@ fn look_at_volumes(
         match volumes::open(volume, known, had_records, accept) {
             Ok((root, identity)) => {
                 known.identity = Some(identity);
-                look_at_volume(
-                    center, state, volume, &root, scope, *reread, report, monitor,
-                )?;
+                look_at_volume(center, state, volume, &root, scope, reread, report, monitor)?;
             }
             Err(error) => {
                 report.errors.push(error.to_string());
                 if let Scope::Parts(parts) = scope {
-                    let missed = parts.directories.iter();
+                    let missed = parts.directories.into_iter();
                     state
                         .missed
-                        .extend(missed.map(|directory| (volume.name.clone(), directory.clone())));
-                    state.again.extend(parts.leaves.clone());
+                        .extend(missed.map(|directory| (volume.name.clone(), directory)));
+                    state.again.extend(parts.leaves);
                 }
             }
         }
@@ -312,7 +337,7 @@ fn look_at_volume(
     state: &mut SourceState,
     volume: &VolumeRoot,
     root: &Directory,
-    scope: &Scope,
+    scope: Scope,
     reread: bool,
     report: &mut RefreshReport,
     monitor: &dyn Monitor,
@@ -326,7 +351,7 @@ fn look_at_volume(
         sequence: next_sequence(center),
         staged: BTreeMap::new(),
         again: BTreeMap::new(),
-        left_out: left_out_before(state, volume, scope),
+        left_out: left_out_before(state, volume, &scope),
         whole,
         missed: vec![],
         report,
@@ -343,7 +368,7 @@ fn look_at_volume(
                 found: &found,
                 reread,
             };
-            center.pool.install(|| walk.run(scope.clone()));
+            center.pool.install(|| walk.run(scope));
         });
         receiver.into_iter().try_for_each(|look| taker.take(look?))
     });

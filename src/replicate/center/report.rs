@@ -3,6 +3,7 @@
 use hikae_protocol::digest::Digest;
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::index::Lines;
 use crate::walk::{Counts, LeftOut};
 
 /// How the storage is looked at.
@@ -14,10 +15,33 @@ pub enum Look {
     Due,
     /// By hints alone.
     Hints,
+    /// By lines that were handed over; INDEX DBs are not read.
+    Lines,
     /// The whole storage.
     Walk,
     /// The whole storage, contents too.
     Reread,
+}
+
+/// What a refresh is asked to do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Asked {
+    /// How the storage is looked at.
+    pub look: Look,
+    /// Take roots as they are now.
+    pub accept_root: bool,
+    /// With `Look::Lines`: where.
+    pub lines: Option<Lines>,
+}
+
+impl From<Look> for Asked {
+    fn from(look: Look) -> Asked {
+        Asked {
+            look,
+            accept_root: false,
+            lines: None,
+        }
+    }
 }
 
 /// What a refresh did.

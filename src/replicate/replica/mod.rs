@@ -404,6 +404,12 @@ impl Replica {
         verify::verify(self, options, monitor)
     }
 
+    /// Does something while no sync changes the catalogue.
+    pub fn still<T>(&self, work: impl FnOnce() -> T) -> T {
+        let _turn = self.turn.blocking_lock();
+        work()
+    }
+
     /// Forgets snapshots beyond the retention and frees what only they needed.
     ///
     /// Errors: `ReplicaError`.
