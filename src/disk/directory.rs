@@ -192,6 +192,20 @@ impl Directory {
         }
     }
 
+    /// Opens a directory beneath this one, and lists it; an empty path is
+    /// this one.
+    ///
+    /// Errors: as of `open` and `list`.
+    pub fn open_listed(&self, path: &[u8]) -> Result<(Directory, Vec<Item>), DiskError> {
+        if path.is_empty() {
+            return Ok((self.clone(), self.list()?));
+        }
+        let directory = self.open(path)?;
+        // Nobody else has the new descriptor yet, and with it its position.
+        let items = directory.items(&directory.descriptor)?;
+        Ok((directory, items))
+    }
+
     /// Everything in this directory, sorted by name.
     ///
     /// Errors: `DiskError`; a listing that fails half-way gives nothing.
@@ -200,8 +214,12 @@ impl Directory {
         let own = self
             .open_beneath(b".", FOLDER, Mode::empty())
             .map_err(|errno| self.error("open", b"", errno))?;
+        self.items(&own)
+    }
+
+    fn items(&self, descriptor: &OwnedFd) -> Result<Vec<Item>, DiskError> {
         let mut buffer = [MaybeUninit::uninit(); LISTING_BYTES];
-        let mut listing = RawDir::new(&own, &mut buffer);
+        let mut listing = RawDir::new(descriptor, &mut buffer);
         let mut items = Vec::new();
         while let Some(entry) = listing.next() {
             let entry = entry.map_err(|errno| self.error("list", b"", errno))?;

@@ -128,25 +128,19 @@ impl LeafPlan {
         (sync, lenient): (bool, bool),
     ) -> Result<(), PublishError> {
         let whole = self.whole.then(|| staging.reserve());
-        let mut folders: BTreeMap<Vec<u8>, Directory> = BTreeMap::new();
+        let mut made: Option<MadeFolders> = match &whole {
+            Some(whole) => Some(MadeFolders::begin(staging.folder(whole), &whole.name)?),
+            None => None,
+        };
         for entry in self.steps.iter().flat_map(|steps| &steps.placements) {
             let place = self
                 .places
                 .get(&entry.path)
                 .copied()
                 .unwrap_or(ContentPlace::Storage);
-            let staged = whole.is_none().then(|| staging.reserve());
-            let (folder, name) = match (&whole, &staged) {
-                (Some(whole), _) => {
-                    let (above, name) = entry.path.split_name();
-                    let path = crate::disk::join(&whole.name, above);
-                    let folder = match folders.get(above) {
-                        Some(folder) => folder.clone(),
-                        None => staging.folder(whole).open_or_create(&path)?,
-                    };
-                    folders.insert(above.to_vec(), folder.clone());
-                    (folder, name)
-                }
+            let staged = made.is_none().then(|| staging.reserve());
+            let (folder, name) = match (&mut made, &staged) {
+                (Some(made), _) => (made.above(&entry.path)?, made.below(&entry.path)),
                 (None, Some(staged)) => (staging.folder(staged).clone(), &staged.name[..]),
                 (None, None) => continue,
             };
@@ -169,8 +163,8 @@ impl LeafPlan {
             self.report.files_written += 1;
             self.report.bytes_written += entry.size;
         }
-        if let Some(whole) = whole.as_ref().filter(|_| sync) {
-            sync_folders(staging.folder(whole), &whole.name, folders.keys())?;
+        if let Some(made) = made.filter(|_| sync) {
+            made.sync()?;
         }
         self.staged_whole = whole;
         Ok(())
@@ -355,22 +349,69 @@ impl LeafPlan {
     }
 }
 
-/// Syncs the staged leaf `name` in `lane`, the folders of its files, and those
-/// between.
-fn sync_folders<'a>(
-    lane: &Directory,
-    name: &[u8],
-    folders: impl Iterator<Item = &'a Vec<u8>>,
-) -> Result<(), DiskError> {
-    let mut all: BTreeSet<&[u8]> = BTreeSet::from([&b""[..]]);
-    for folder in folders {
-        let mut path = folder.as_slice();
-        while !path.is_empty() && all.insert(path) {
-            path = split_last(path).0;
-        }
+/// The folders of a leaf that is staged whole. They are ours alone and new, so
+/// each is made once, without a look at what may be there.
+struct MadeFolders {
+    leaf: Directory,
+    /// Folders of the leaf; those directly in it, the dates, stay open.
+    made: BTreeMap<Vec<u8>, Option<Directory>>,
+}
+
+impl MadeFolders {
+    /// The leaf's own folder, `name` in `lane`.
+    fn begin(lane: &Directory, name: &[u8]) -> Result<MadeFolders, DiskError> {
+        lane.create_directory(name)?;
+        Ok(MadeFolders {
+            leaf: lane.open(name)?,
+            made: BTreeMap::new(),
+        })
     }
-    all.into_iter()
-        .try_for_each(|path| lane.open(&crate::disk::join(name, path))?.sync())
+
+    /// Makes the folders of a file; gives the one to write it from, which is
+    /// the leaf's or the one directly in it.
+    fn above(&mut self, path: &ObjectPath) -> Result<Directory, DiskError> {
+        let mut folder = self.leaf.clone();
+        let mut first = 0;
+        for (at, _) in slashes(path.as_bytes()) {
+            let above = &path.as_bytes()[..at];
+            match self.made.get(above) {
+                Some(Some(open)) => folder = open.clone(),
+                Some(None) => {}
+                None => {
+                    folder.create_directory(&above[first..])?;
+                    let open = match first {
+                        0 => Some(folder.open(above)?),
+                        _ => None,
+                    };
+                    self.made.insert(above.to_vec(), open.clone());
+                    folder = open.unwrap_or(folder);
+                }
+            }
+            if first == 0 {
+                first = at + 1;
+            }
+        }
+        Ok(folder)
+    }
+
+    /// The file's path in what `above` gave.
+    fn below<'a>(&self, path: &'a ObjectPath) -> &'a [u8] {
+        let bytes = path.as_bytes();
+        slashes(bytes)
+            .next()
+            .map_or(bytes, |(at, _)| &bytes[at + 1..])
+    }
+
+    /// Syncs the leaf's folder and all in it.
+    fn sync(&self) -> Result<(), DiskError> {
+        self.leaf.sync()?;
+        let mut folders = self.made.keys();
+        folders.try_for_each(|path| self.leaf.open(path)?.sync())
+    }
+}
+
+fn slashes(path: &[u8]) -> impl Iterator<Item = (usize, &u8)> {
+    path.iter().enumerate().filter(|(_, byte)| **byte == b'/')
 }
 
 fn open_touched(
@@ -415,7 +456,7 @@ fn shown_on_disk<'a>(
     wanted: &[FileRecord],
     report: &mut PublishReport,
 ) -> Result<Vec<Entry>, PublishError> {
-    let directory = match root.open(key.as_bytes()) {
+    let directory = match root.open_listed(key.as_bytes()) {
         Ok(directory) => directory,
         Err(error) if error.is_absent() => return Ok(vec![]),
         Err(error) => return Err(error.into()),

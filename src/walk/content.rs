@@ -67,7 +67,7 @@ pub fn read_content(
         };
         let before = stat(&file).map_err(wrong)?.ok_or(ReadError::Special)?;
         let mtime_ns = before.mtime_ns.ok_or(ReadError::Time)?;
-        let (digest, bytes) = hash(&mut file, buffer).map_err(wrong)?;
+        let (digest, bytes) = hash(&mut file, before.size, buffer).map_err(wrong)?;
         let after = stat(&file).map_err(wrong)?.ok_or(ReadError::Special)?;
         if before == after && bytes == after.size {
             return Ok(Content {
@@ -93,7 +93,9 @@ fn stat(file: &File) -> std::io::Result<Option<FileStat>> {
     Ok(FileStat::of_regular(&rustix::fs::fstat(file)?))
 }
 
-fn hash(file: &mut File, buffer: &mut Vec<u8>) -> std::io::Result<(Digest, u64)> {
+/// Reads to the end: a read that gives less than was asked for and makes up the
+/// size is the last one. Whether the file still has that size its stat says.
+fn hash(file: &mut File, size: u64, buffer: &mut Vec<u8>) -> std::io::Result<(Digest, u64)> {
     buffer.resize(BUFFER_BYTES, 0);
     let mut hasher = blake3::Hasher::new();
     let mut bytes = 0;
@@ -103,6 +105,9 @@ fn hash(file: &mut File, buffer: &mut Vec<u8>) -> std::io::Result<(Digest, u64)>
             Ok(read) => {
                 hasher.update(&buffer[..read]);
                 bytes += read as u64;
+                if bytes == size && read < buffer.len() {
+                    return Ok((hasher.into(), bytes));
+                }
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => return Err(error),

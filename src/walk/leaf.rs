@@ -104,11 +104,11 @@ struct Look<'a> {
 
 /// Looks at the directory `below` (relative to the leaf; empty: the leaf
 /// itself) of the leaf that `record` describes, through `directory`, which is
-/// that directory, or none if it is known to be absent.
+/// that directory and what it lists, or none if it is known to be absent.
 pub fn look_at(
     record: &LeafRecord,
     below: &[u8],
-    directory: Option<&Directory>,
+    directory: Option<&(Directory, Vec<Item>)>,
     reread: bool,
     buffer: &mut Vec<u8>,
 ) -> LeafLook {
@@ -120,8 +120,8 @@ pub fn look_at(
         look: LeafLook::new(record.key.clone()),
         buffer,
     };
-    if let Some(directory) = directory {
-        look.directory(directory, below);
+    if let Some((directory, items)) = directory {
+        look.directory(directory, items, below);
     }
     look.remove_absent(below);
     look.look
@@ -133,20 +133,16 @@ fn is_below(path: &[u8], directory: &[u8]) -> bool {
 }
 
 impl Look<'_> {
-    fn directory(&mut self, directory: &Directory, below: &[u8]) {
-        let items = match directory.list() {
-            Ok(items) => items,
-            Err(error) => return self.unread(below, error.to_string()),
-        };
+    fn directory(&mut self, directory: &Directory, items: &[Item], below: &[u8]) {
         self.look.counts.directories_read += 1;
         if items.is_empty() {
             self.look.counts.empty_directories += 1;
             self.look.empty.push(below.to_vec());
         }
         for Item { name, kind } in items {
-            let path = join(below, &name);
+            let path = join(below, name);
             match kind {
-                ItemKind::File => self.file(directory, &name, &path),
+                ItemKind::File => self.file(directory, name, &path),
                 ItemKind::Directory if self.look.key.depth() < LEAF_DEPTH_MAX => {}
                 ItemKind::Directory
                     if path.split(|&byte| byte == b'/').count() >= PATH_DEPTH_MAX =>
@@ -154,8 +150,8 @@ impl Look<'_> {
                     let reason = "deeper than any path may be".to_string();
                     self.leave_out(&path, LeftOutReason::Name(reason));
                 }
-                ItemKind::Directory => match directory.open(&name) {
-                    Ok(subdirectory) => self.directory(&subdirectory, &path),
+                ItemKind::Directory => match directory.open_listed(name) {
+                    Ok((subdirectory, items)) => self.directory(&subdirectory, &items, &path),
                     Err(error) if error.is_absent() => self.again(&path),
                     Err(error) => self.unread(&path, error.to_string()),
                 },

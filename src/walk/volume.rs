@@ -8,7 +8,7 @@ use rayon::Scope as Tasks;
 use super::leaf::{LeafLook, look_at};
 use super::{LeftOut, LeftOutReason};
 use crate::catalogue::{Catalogue, CatalogueError, LeafRecord};
-use crate::disk::{Directory, DiskError, ItemKind, join};
+use crate::disk::{Directory, DiskError, Item, ItemKind, join};
 
 /// What of a volume is looked at.
 #[derive(Debug, Clone)]
@@ -179,20 +179,19 @@ impl<'a> VolumeWalk<'a> {
         Ok(whole)
     }
 
-    /// Opens a directory; none if it is absent while the nearest directory
+    /// Opens and lists a directory; none if it is absent while the nearest directory
     /// above that is there was read and does not list it.
-    fn open(&self, path: &[u8]) -> Result<Option<Directory>, DiskError> {
-        let error = match self.root.open(path) {
-            Ok(directory) => return Ok(Some(directory)),
+    fn open(&self, path: &[u8]) -> Result<Option<(Directory, Vec<Item>)>, DiskError> {
+        let error = match self.root.open_listed(path) {
+            Ok(listed) => return Ok(Some(listed)),
             Err(error) if error.is_absent() => error,
             Err(error) => return Err(error),
         };
         let mut missing = path;
         loop {
             let (above, name) = split_last(missing);
-            match self.root.open(above) {
-                Ok(directory) => {
-                    let items = directory.list()?;
+            match self.root.open_listed(above) {
+                Ok((_, items)) => {
                     let listed = items
                         .iter()
                         .any(|item| item.name == name && item.kind == ItemKind::Directory);
@@ -215,20 +214,17 @@ impl<'a> VolumeWalk<'a> {
     /// A directory above the leaves: its own files are a leaf, its
     /// subdirectories go on; what the catalogue has and it has not is gone.
     fn prefix(&'a self, tasks: &Tasks<'a>, path: Vec<u8>) {
-        let listed = self.root.open(&path).and_then(|directory| {
-            let items = directory.list()?;
-            Ok((directory, items))
-        });
-        let (directory, items) = match listed {
+        let listed = match self.root.open_listed(&path) {
             Ok(listed) => listed,
             Err(error) => return self.unreadable(&path, &error),
         };
         if let Some(key) = self.key(&path) {
             let look = self.record(&key).map(|record| {
-                look_at(&record, b"", Some(&directory), self.reread, &mut Vec::new())
+                look_at(&record, b"", Some(&listed), self.reread, &mut Vec::new())
             });
             (self.found)(look);
         }
+        let (_, items) = listed;
         let is_there = |name: &[u8]| {
             let found = items.binary_search_by(|item| item.name.as_slice().cmp(name));
             found.is_ok_and(|at| items[at].kind == ItemKind::Directory)

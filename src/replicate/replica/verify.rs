@@ -219,7 +219,7 @@ fn verify_leaf_in_tree(tree: &Directory, record: &LeafRecord, report: &mut Verif
     let path = |below: &hikae_protocol::objectpath::ObjectPath| {
         format!("{}/{}", record.key.text(), below.text())
     };
-    let directory = match tree.open(record.key.as_bytes()) {
+    let directory = match tree.open_listed(record.key.as_bytes()) {
         Ok(directory) => Some(directory),
         Err(error) if error.is_absent() => None,
         Err(error) => {
