@@ -19,6 +19,10 @@ use crate::disk::{DiskError, errno};
 use crate::seal::Seal;
 use crate::segment::BlockPlace;
 
+/// Items that are given to sled at once. It keeps every version of every page
+/// that a batch touches until the batch ends; and nothing needs a larger one,
+/// for after a stop amid a commit the index is made anew.
+const BATCH_ITEMS: usize = 1024;
 /// Bytes that sled may use for its cache.
 const CACHE_BYTES: u64 = 48 * 1024 * 1024;
 /// The index's tables.
@@ -333,6 +337,11 @@ impl Db {
 
     /// Makes leaves part of the tree.
     pub(super) fn apply(&self, leaves: &[(LeafKey, LeafValue)]) -> Result<(), CatalogueError> {
+        let mut batches = leaves.chunks(BATCH_ITEMS);
+        batches.try_for_each(|leaves| self.apply_some(leaves))
+    }
+
+    fn apply_some(&self, leaves: &[(LeafKey, LeafValue)]) -> Result<(), CatalogueError> {
         let (mut values, mut lacking) = (sled::Batch::default(), sled::Batch::default());
         let (mut changed, mut committed) = (sled::Batch::default(), sled::Batch::default());
         for (key, value) in leaves {
@@ -418,17 +427,19 @@ impl Db {
         &self,
         nodes: &[(Vec<u8>, Option<Digest>)],
     ) -> Result<(), CatalogueError> {
-        let mut batch = sled::Batch::default();
-        for (path, digest) in nodes {
-            match digest {
-                Some(digest) => {
-                    let key = (&depth(path)[..], &path[..]);
-                    self.nodes.put(&mut batch, key, digest.as_bytes())?;
+        for nodes in nodes.chunks(BATCH_ITEMS) {
+            let mut batch = sled::Batch::default();
+            for (path, digest) in nodes {
+                match digest {
+                    Some(digest) => {
+                        let key = (&depth(path)[..], &path[..]);
+                        self.nodes.put(&mut batch, key, digest.as_bytes())?;
+                    }
+                    None => self.nodes.take(&mut batch, (&depth(path), path)),
                 }
-                None => self.nodes.take(&mut batch, (&depth(path), path)),
             }
+            self.nodes.apply_batch(batch)?;
         }
-        self.nodes.apply_batch(batch)?;
         Ok(())
     }
 
