@@ -178,6 +178,7 @@ fn cases(kind: Kind) {
     a_password_is_never_shown(&center);
     many_rows_at_once_take_little_memory(&center);
     export::to_a_server(&center.server);
+    commits_are_readable_soon(&center);
     a_server_that_dies_is_named_and_comes_back(&mut center);
     a_serving_center_connects_again(&mut center);
     let walked = center.scan(&["scan", "--walk"]).ok();
@@ -593,6 +594,38 @@ fn wait_for(center: &Center, entries: u64) {
         assert!(begun.elapsed() < Duration::from_secs(30), "{status}");
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// From the commit on the server to the name in the backup's tree. Some
+/// slack: others may be at work on this machine.
+fn commits_are_readable_soon(center: &Center) {
+    const COMMITS: u32 = 12;
+    let serving = center.site.serve();
+    center.site.backup(&["sync"]).ok();
+    let following = center.site.spawn_logged("backup", &["sync", "--follow"]);
+    let mut seconds = Vec::new();
+    for at in 0..COMMITS {
+        // At whatever moment of the backup's second.
+        std::thread::sleep(Duration::from_millis(200 + 97 * u64::from(at)));
+        let path = center.next();
+        center.site.put(&format!("{VOLUME}/{path}"), path.as_bytes());
+        let insert = row("SSMIXIDX", &path, &center.shifted("0 SECOND"));
+        center.server.sql(&insert);
+        let begun = Instant::now();
+        let shown = center.site.tree().join(VOLUME).join(&path);
+        while !shown.exists() {
+            let late = begun.elapsed() > Duration::from_secs(20);
+            assert!(!late, "{}", center.site.log("backup"));
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        seconds.push(begun.elapsed().as_secs_f64());
+    }
+    following.end();
+    serving.end();
+    seconds.sort_by(f64::total_cmp);
+    println!("{:?}: seconds from commit to readable: {seconds:.2?}", center.server.kind);
+    assert!(seconds[COMMITS as usize / 2] < 2.0, "{seconds:?}");
+    assert!(seconds[COMMITS as usize - 1] < 5.0, "{seconds:?}");
 }
 
 fn a_serving_center_connects_again(center: &mut Center) {
