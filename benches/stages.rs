@@ -9,6 +9,7 @@
 
 mod site;
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -187,7 +188,7 @@ fn plan(catalogue: &Catalogue, runs: u64) -> Result<()> {
                 sequence: value.sequence,
                 weight: value.bytes,
             };
-            Some(WantedLeaf::new(&proof, digest, None, true))
+            Some(WantedLeaf::new(&proof, digest, None))
         })
         .collect();
     race(
@@ -266,7 +267,7 @@ fn append(site: &Site, packs: &[Pack], runs: u64) -> Result<()> {
             }
             let files = Arc::new(StoreFolder::open(&folder, &["segments"])?);
             let segments = SegmentFolder::open(files, None)?;
-            let mut log = SegmentLog::open(&segments, LogEnd::default(), SEGMENT_BYTES)?;
+            let mut log = SegmentLog::open(&segments, LogEnd::EMPTY, SEGMENT_BYTES)?;
             timed(|| {
                 for pack in packs {
                     log.append(BlockKind::Contents, pack)?;
@@ -318,7 +319,7 @@ fn show(site: &Site, catalogue: &Catalogue, runs: u64) -> Result<()> {
         ("publish", &mut || {
             anew(&tree)?;
             timed(|| {
-                let report = publish(catalogue, &tree, &Silent)?;
+                let report = publish(catalogue, &tree, &BTreeMap::new(), &Silent)?;
                 ensure!(report.files_written > 0, "nothing was published");
                 Ok(())
             })
