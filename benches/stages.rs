@@ -37,9 +37,7 @@ const LEVEL: i32 = 3;
 fn main() -> Result<()> {
     let records = number("HIKAE_STAGES_RECORDS", 20_000)?;
     let runs = number("HIKAE_STAGES_RUNS", 5)?;
-    let folder = tempfile::Builder::new()
-        .prefix("hikae-stages-")
-        .tempdir()?;
+    let folder = tempfile::Builder::new().prefix("hikae-stages-").tempdir()?;
     let site = Site::new(folder.path(), records)?;
     println!(
         "\n{} records, {:.1} MB, {runs} runs each\n\n\
@@ -346,7 +344,14 @@ fn refresh(site: &Site, runs: u64) -> Result<()> {
     let home = site.text("site-center");
     let (mut ours, mut directories) = (Vec::new(), 0);
     for _ in 0..runs {
-        site.hikae(&["gen", "day", "--out", &site.text("storage"), "--changes", &changes])?;
+        site.hikae(&[
+            "gen",
+            "day",
+            "--out",
+            &site.text("storage"),
+            "--changes",
+            &changes,
+        ])?;
         let report = site.hikae(&["scan", "--hints", "--home", &home])?;
         ours.push(report["seconds"].as_f64().context("no seconds")?);
         directories = report["directories_hinted"].as_u64().unwrap_or(0);

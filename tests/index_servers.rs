@@ -8,6 +8,8 @@
 #[path = "index_servers/export.rs"]
 mod export;
 mod harness;
+#[path = "index_servers/lines.rs"]
+mod lines;
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -608,7 +610,9 @@ fn commits_are_readable_soon(center: &Center) {
         // At whatever moment of the backup's second.
         std::thread::sleep(Duration::from_millis(200 + 97 * u64::from(at)));
         let path = center.next();
-        center.site.put(&format!("{VOLUME}/{path}"), path.as_bytes());
+        center
+            .site
+            .put(&format!("{VOLUME}/{path}"), path.as_bytes());
         let insert = row("SSMIXIDX", &path, &center.shifted("0 SECOND"));
         center.server.sql(&insert);
         let begun = Instant::now();
@@ -623,7 +627,10 @@ fn commits_are_readable_soon(center: &Center) {
     following.end();
     serving.end();
     seconds.sort_by(f64::total_cmp);
-    println!("{:?}: seconds from commit to readable: {seconds:.2?}", center.server.kind);
+    println!(
+        "{:?}: seconds from commit to readable: {seconds:.2?}",
+        center.server.kind
+    );
     assert!(seconds[COMMITS as usize / 2] < 2.0, "{seconds:?}");
     assert!(seconds[COMMITS as usize - 1] < 5.0, "{seconds:?}");
 }

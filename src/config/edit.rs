@@ -4,6 +4,8 @@
 use hikae_protocol::snapshot::NodeId;
 use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, value};
 
+use super::database::without_passwords;
+
 /// Why a configuration could not be changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EditError {
@@ -23,7 +25,7 @@ pub enum EditError {
 
 fn parsed(text: &str) -> Result<DocumentMut, EditError> {
     let parsed = text.parse::<DocumentMut>();
-    parsed.map_err(|error| EditError::Parse(error.to_string().trim_end().to_string()))
+    parsed.map_err(|error| EditError::Parse(without_passwords(error.to_string().trim_end())))
 }
 
 /// The peers of a document, as tables; `[peer]` becomes the first of them.

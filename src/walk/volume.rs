@@ -219,9 +219,9 @@ impl<'a> VolumeWalk<'a> {
             Err(error) => return self.unreadable(&path, &error),
         };
         if let Some(key) = self.key(&path) {
-            let look = self.record(&key).map(|record| {
-                look_at(&record, b"", Some(&listed), self.reread, &mut Vec::new())
-            });
+            let look = self
+                .record(&key)
+                .map(|record| look_at(&record, b"", Some(&listed), self.reread, &mut Vec::new()));
             (self.found)(look);
         }
         let (_, items) = listed;

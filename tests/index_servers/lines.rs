@@ -91,10 +91,15 @@ fn a_bad_line_is_named_beside_a_serving_center_too_and_the_others_are_seen() {
     assert_eq!(ran.json["files_added"], 1, "{}", ran.json);
     assert_eq!(ran.json["rows_garbage"], 2, "{}", ran.json);
     let named = ran.json["garbage"].to_string();
-    assert!(named.contains("line 2: ") && named.contains("line 4: "), "{named}");
+    assert!(
+        named.contains("line 2: ") && named.contains("line 4: "),
+        "{named}"
+    );
     assert!(named.contains("0410000009/STD01"), "{named}");
     serving.end();
-    let error = site.center(&["scan", "--hints-from", "absent.csv"]).failed(1);
+    let error = site
+        .center(&["scan", "--hints-from", "absent.csv"])
+        .failed(1);
     assert!(error.contains("absent.csv"), "{error}");
     let both = ["scan", "--hints-from", "x", "--walk"];
     assert_eq!(site.center(&both).code, Some(2));
