@@ -46,7 +46,7 @@ impl Adoptable {
 
     /// Reads every file of a leaf.
     pub(super) fn files_of(&self, key: &LeafKey) -> AdoptableFiles {
-        let Ok(directory) = self.root.open(key.as_bytes()) else {
+        let Ok(directory) = self.root.open_listed(key.as_bytes()) else {
             return AdoptableFiles::default();
         };
         let nothing = LeafRecord::empty(key.clone());
