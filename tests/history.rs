@@ -4,6 +4,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that can not go on fails")]
 
+#[path = "history/damaged.rs"]
+mod damaged;
+#[path = "history/guarded.rs"]
+mod guarded;
 mod harness;
+#[path = "history/promoted.rs"]
+mod promoted;
+#[path = "history/rejected.rs"]
+mod rejected;
 #[path = "history/restored.rs"]
 mod restored;

@@ -181,6 +181,13 @@ pub(super) fn read(segments: &SegmentFolder) -> Result<Option<(Replay, LogEnd)>,
     Ok(Some((replay, end.log)))
 }
 
+/// Whether the checkpoint, if there is one, is as it was written.
+///
+/// Errors: `CatalogueError` that names what is not.
+pub(super) fn check(segments: &SegmentFolder) -> Result<(), CatalogueError> {
+    read_block_file::<CatalogueError>(segments, CHECKPOINT, |_, _| Ok(())).map(drop)
+}
+
 /// Whether the log reaches to the checkpoint's end and has its commit.
 fn is_of(
     segments: &SegmentFolder,

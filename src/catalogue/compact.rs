@@ -131,7 +131,7 @@ impl Catalogue {
 
     /// The blocks that the states from commit `oldest` on need, and what is
     /// staged.
-    fn live_blocks(
+    pub(super) fn live_blocks(
         &self,
         oldest: u64,
         monitor: &dyn Monitor,

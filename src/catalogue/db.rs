@@ -370,6 +370,24 @@ impl Db {
         Ok(())
     }
 
+    /// Forgets a leaf of the tree.
+    pub(super) fn forget_leaf(&self, path: &[u8], value: &LeafValue) -> Result<(), CatalogueError> {
+        let sequence = value.sequence.to_be_bytes();
+        let number = value.commit.to_be_bytes();
+        let tables: [(&Table, &[u8]); 4] = [
+            (&self.leaves, &depth(path)),
+            (&self.changed, &sequence),
+            (&self.committed, &number),
+            (&self.lacking, &[]),
+        ];
+        for (table, head) in tables {
+            let mut batch = sled::Batch::default();
+            table.take(&mut batch, (head, path));
+            table.apply_batch(batch)?;
+        }
+        Ok(())
+    }
+
     /// Remembers a commit.
     pub(super) fn set_commit(
         &self,

@@ -23,6 +23,7 @@ mod names;
 mod open;
 mod rebuild;
 mod records;
+mod repair;
 mod replay;
 #[cfg(test)]
 mod tests;
@@ -34,6 +35,7 @@ pub use compact::CompactReport;
 pub use leaf::{ContentPlace, FileRecord, LeafRecord, RecordPlace, StatRecord};
 pub use open::{Catalogue, Limits, RebuildReport, View};
 pub use rebuild::StoreState;
+pub use repair::HealReport;
 pub use tree::TreeUpdate;
 pub use value::LeafValue;
 

@@ -72,7 +72,7 @@ pub struct Catalogue {
     log: Mutex<SegmentLog>,
     reader: SegmentReader,
     blocks: RwLock<HashMap<u64, BlockPlace>>,
-    head: RwLock<Option<Head>>,
+    pub(super) head: RwLock<Option<Head>>,
     limits: Limits,
     /// Where the log ended at the last checkpoint.
     checkpoint: Mutex<LogEnd>,
@@ -245,7 +245,7 @@ impl Catalogue {
         value.map(|value| self.record(value.place)).transpose()
     }
 
-    fn place(&self, block: u64) -> Result<BlockPlace, CatalogueError> {
+    pub(super) fn place(&self, block: u64) -> Result<BlockPlace, CatalogueError> {
         let blocks = self.blocks.read().unwrap_or_else(PoisonError::into_inner);
         let place = blocks.get(&block).copied();
         place.ok_or(missing(RecordPlace { block, index: 0 }))
@@ -290,13 +290,23 @@ impl Catalogue {
         self.db.set_blocks(kept.chain(dropped))
     }
 
+    /// Where every block lies.
+    pub(super) fn block_places(&self) -> Vec<(u64, BlockPlace)> {
+        let blocks = self.blocks.read().unwrap_or_else(PoisonError::into_inner);
+        blocks.iter().map(|(&id, &place)| (id, place)).collect()
+    }
+
+    /// Reads a block again from the disk.
+    pub(super) fn read_block(&self, place: BlockPlace) -> Result<(), SegmentError> {
+        self.reader.read_pack(place).map(drop)
+    }
+
     /// Reads every block again, commits and superseded records too; says what
     /// is wrong with each damaged one.
     pub fn damaged_blocks(&self) -> Vec<SegmentError> {
-        let blocks = self.blocks.read().unwrap_or_else(PoisonError::into_inner);
-        let places: Vec<BlockPlace> = blocks.values().copied().collect();
-        drop(blocks);
-        let read = places.into_iter().map(|place| self.reader.read_pack(place));
+        let mut places = self.block_places();
+        places.sort_unstable_by_key(|(_, place)| (place.segment, place.offset));
+        let read = places.into_iter().map(|(_, place)| self.read_block(place));
         read.filter_map(Result::err).collect()
     }
 

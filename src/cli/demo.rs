@@ -108,6 +108,11 @@ impl Demo {
 
     /// Runs a command of this program and gives its report.
     async fn hikae(&self, arguments: &[&str]) -> Result<Value> {
+        self.hikae_ending(arguments, exit_code::DONE).await
+    }
+
+    /// Runs a command that has to end with this code.
+    async fn hikae_ending(&self, arguments: &[&str], code: u8) -> Result<Value> {
         self.show(arguments);
         let output = Command::new(&self.program)
             .args(arguments)
@@ -119,7 +124,7 @@ impl Demo {
             .await?;
         let report: Value = serde_json::from_slice(&output.stdout)
             .with_context(|| format!("hikae {}", arguments.join(" ")))?;
-        if !output.status.success() {
+        if output.status.code() != Some(i32::from(code)) {
             let code = output
                 .status
                 .code()
@@ -232,7 +237,7 @@ impl Demo {
 
         self.say("7. Something that the INDEX DB does not mention: a file appears, another one vanishes.");
         let quiet = unmentioned(Path::new(&storage))?;
-        self.say(&format!("     {quiet}"));
+        self.say(&format!("     {}", quiet.text));
         let walk = self.hikae(&["scan", "--walk", "--home", &center]).await?;
         self.say(&format!(
             "     the walk finds it: {} new, {} gone; against the INDEX DB: {} files without a row, {} rows without a file",
@@ -249,7 +254,65 @@ impl Demo {
 
         self.say("9. A laptop pulls the same into a store that is sealed; `hikae view` shows it in a browser.");
         self.sync("laptop, sealed", &laptop).await?;
+        self.yesterday(&backup, &quiet).await?;
+        self.attack(&center, &storage, &backup, &tree).await?;
         Ok(serving)
+    }
+
+    /// The patient of whom a file vanished, as of the snapshot before.
+    async fn yesterday(&self, backup: &str, quiet: &Unmentioned) -> Result<()> {
+        self.say("10. Nothing is lost: a patient as of snapshot 2, before that file vanished.");
+        let to = self.path("yesterday");
+        let restored = self
+            .hikae(&[
+                "restore",
+                "--at",
+                "2",
+                "--patient",
+                &quiet.patient,
+                "--to",
+                &to,
+                "--home",
+                backup,
+            ])
+            .await?;
+        if !Path::new(&to).join(&quiet.gone).is_file() {
+            bail!("{} was not restored", quiet.gone.display());
+        }
+        self.say(&format!(
+            "     {} files of patient {} are in $DEMO/yesterday, the vanished one among them\n",
+            restored["files"], quiet.patient
+        ));
+        Ok(())
+    }
+
+    /// Records of one hospital are encrypted: the backup holds that.
+    async fn attack(&self, center: &str, storage: &str, backup: &str, tree: &str) -> Result<()> {
+        self.say("11. An attack: somebody encrypts a hospital's records where they lie.");
+        let Some(encrypted) = encrypt_some(Path::new(storage))? else {
+            self.say("     (not with so few patients: one has to look at each record anyway)\n");
+            return Ok(());
+        };
+        self.hikae(&["scan", "--walk", "--home", center]).await?;
+        let report = self
+            .hikae_ending(&["sync", "--home", backup], exit_code::HELD)
+            .await?;
+        let held = &report["held"][0];
+        self.say(&format!(
+            "     {} files rewritten: the sync ends with code 4, volume {} is held",
+            held["counts"]["rewritten"],
+            text(&held["volume"])
+        ));
+        let shown = std::fs::read(Path::new(tree).join(&encrypted))?;
+        if shown.starts_with(CIPHER) {
+            bail!("the tree shows an encrypted record");
+        }
+        self.say("     its tree still shows the records as they were; an operator decides:");
+        self.say(&format!(
+            "     hikae approve {0}, or hikae reject {0} (docs/operation.md)\n",
+            text(&held["volume"])
+        ));
+        Ok(())
     }
 
     async fn serve(&self, home: &str, port: u16) -> Result<Child> {
@@ -404,9 +467,68 @@ fn backup_config(tree: &str, port: u16, center: &str) -> String {
     )
 }
 
+/// What an encrypted file begins with.
+const CIPHER: &[u8] = b"Salted__";
+/// Files that the demo's attack encrypts.
+const ENCRYPTED: usize = 100;
+
+/// What the INDEX DB does not mention.
+struct Unmentioned {
+    text: String,
+    patient: String,
+    /// The file that vanished, below the volumes.
+    gone: PathBuf,
+}
+
+/// Encrypts some files of one volume where they lie; gives one of them, below
+/// the volumes, or nothing where the volume is too small for an attack.
+fn encrypt_some(storage: &Path) -> Result<Option<PathBuf>> {
+    let volumes = storage.join("volumes");
+    let volume = standard_volumes(&volumes)?
+        .pop()
+        .context("there is no volume")?;
+    let mut files = Vec::new();
+    for item in walkdir::WalkDir::new(&volume).sort_by_file_name() {
+        let item = item?;
+        if item.file_type().is_file() {
+            files.push(item.into_path());
+        }
+        if files.len() == ENCRYPTED {
+            break;
+        }
+    }
+    if files.len() < ENCRYPTED {
+        return Ok(None);
+    }
+    for file in &files {
+        let noise = blake3::hash(file.as_os_str().as_encoded_bytes());
+        std::fs::write(file, [CIPHER, noise.as_bytes()].concat())?;
+    }
+    let first = files.first().context("the volume has no file")?;
+    Ok(Some(first.strip_prefix(&volumes)?.to_path_buf()))
+}
+
+/// The patient's id in the path of a file: facility, label, two folders, then
+/// it.
+fn patient_of(file: &Path, volumes: &Path) -> Option<String> {
+    let patient = file.strip_prefix(volumes).ok()?.components().nth(4)?;
+    Some(patient.as_os_str().to_string_lossy().into_owned())
+}
+
+/// The standard storages, by facility.
+fn standard_volumes(volumes: &Path) -> Result<Vec<PathBuf>> {
+    let mut found: Vec<PathBuf> = std::fs::read_dir(volumes)?
+        .flatten()
+        .map(|item| item.path().join("STD01"))
+        .filter(|volume| volume.is_dir())
+        .collect();
+    found.sort();
+    Ok(found)
+}
+
 /// Adds one file and removes another in the first patient directory, without
 /// a row.
-fn unmentioned(storage: &Path) -> Result<String> {
+fn unmentioned(storage: &Path) -> Result<Unmentioned> {
     fn first_file(folder: &Path) -> Option<PathBuf> {
         let mut items: Vec<PathBuf> = std::fs::read_dir(folder)
             .ok()?
@@ -420,14 +542,8 @@ fn unmentioned(storage: &Path) -> Result<String> {
         })
     }
     let volumes = storage.join("volumes");
-    let mut facilities: Vec<PathBuf> = std::fs::read_dir(&volumes)?
-        .flatten()
-        .map(|item| item.path().join("STD01"))
-        .collect();
-    facilities.sort();
-    let patient = facilities
+    let patient = standard_volumes(&volumes)?
         .iter()
-        .filter(|volume| volume.is_dir())
         .flat_map(|volume| std::fs::read_dir(volume).into_iter().flatten().flatten())
         .map(|item| item.path())
         .find(|item| item.is_dir())
@@ -441,9 +557,10 @@ fn unmentioned(storage: &Path) -> Result<String> {
             .map(|path| path.display().to_string())
             .unwrap_or_default()
     };
-    Ok(format!(
-        "+ {}\n     - {}",
-        relative(&beside),
-        relative(&gone)
-    ))
+    let name = patient_of(&gone, &volumes).context("the file has no patient")?;
+    Ok(Unmentioned {
+        text: format!("+ {}\n     - {}", relative(&beside), relative(&gone)),
+        patient: name,
+        gone: gone.strip_prefix(&volumes)?.to_path_buf(),
+    })
 }

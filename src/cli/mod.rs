@@ -4,6 +4,7 @@
 //! The result goes to stdout (with `--json` as one document), progress and
 //! logs to stderr.
 
+mod approve;
 mod audit;
 mod demo;
 mod diff;
@@ -14,8 +15,10 @@ mod laptop;
 mod passphrase;
 mod peer;
 mod progress;
+mod promote;
 mod prune;
 mod rebuild;
+mod reject;
 mod restore;
 mod route;
 mod scan;
@@ -69,6 +72,12 @@ enum Subcommands {
     Sync(sync::SyncArguments),
     /// Read everything again and name each difference.
     Verify(verify::VerifyArguments),
+    /// Publish what is held of a volume.
+    Approve(approve::DecisionArguments),
+    /// Go on with a held volume, but for its suspect records.
+    Reject(approve::DecisionArguments),
+    /// Sign what this backup has: the center is lost.
+    Promote,
     /// List the snapshots that are kept.
     Snapshots,
     /// Say what changed between two snapshots: records, by volume and kind.
@@ -172,6 +181,9 @@ async fn run(context: &Context, command: Subcommands) -> Outcome {
         Subcommands::Serve(arguments) => serve::run(context, &arguments).await,
         Subcommands::Sync(arguments) => sync::run(context, &arguments).await,
         Subcommands::Verify(arguments) => verify::run(context, &arguments).await,
+        Subcommands::Approve(arguments) => approve::run(context, arguments).await,
+        Subcommands::Reject(arguments) => reject::run(context, arguments).await,
+        Subcommands::Promote => promote::run(context).await,
         Subcommands::Snapshots => snapshots::run(context).await,
         Subcommands::Diff(arguments) => diff::run(context, arguments).await,
         Subcommands::Restore(arguments) => restore::run(context, arguments).await,

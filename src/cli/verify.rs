@@ -12,6 +12,10 @@ pub(super) struct VerifyArguments {
     /// Only this share of the patient directories, in percent.
     #[arg(long, value_name = "P", default_value_t = 100.0, value_parser = percent)]
     sample: f64,
+    /// Make whole what differs: from the own segments and tree, and from a
+    /// source. What is not ours in the tree is moved aside.
+    #[arg(long)]
+    repair: bool,
 }
 
 fn percent(text: &str) -> Result<f64, String> {
@@ -28,6 +32,7 @@ pub(super) async fn run(context: &Context, arguments: &VerifyArguments) -> Outco
     };
     let options = VerifyOptions {
         sample: arguments.sample,
+        repair: arguments.repair,
     };
     route::execute(home, Command::Verify(options), progress::monitor()).await
 }

@@ -83,6 +83,8 @@ pub struct Config {
     pub source: Vec<Source>,
     /// When the storage is walked.
     pub schedule: Schedule,
+    /// When the publication of a volume is held.
+    pub guard: Guard,
     /// How long snapshots are kept.
     pub retention: Retention,
 }
@@ -136,6 +138,7 @@ impl Config {
             peer: file.peer,
             source: file.source,
             schedule: file.schedule,
+            guard: file.guard,
             retention: file.retention,
         })
     }

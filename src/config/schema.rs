@@ -50,8 +50,8 @@ pub(super) struct File {
     pub source: Vec<Source>,
     #[serde(default)]
     pub schedule: Schedule,
-    #[serde(default, rename = "guard")]
-    _guard: Guard,
+    #[serde(default)]
+    pub guard: Guard,
     #[serde(default)]
     pub retention: Retention,
     filter: Option<Filter>,
@@ -181,6 +181,13 @@ pub struct Schedule {
     /// Every content is read again within this time.
     #[serde(deserialize_with = "duration")]
     pub reread: Duration,
+    /// At a replica that stays: everything is verified within this time.
+    #[serde(deserialize_with = "some_time")]
+    pub verify: Duration,
+    /// At a replica that stays: between two looks for what is beyond the
+    /// retention.
+    #[serde(deserialize_with = "some_time")]
+    pub prune: Duration,
 }
 
 const DAY: u64 = 24 * 60 * 60;
@@ -191,12 +198,16 @@ impl Default for Schedule {
             hints: Duration::from_secs(60),
             walk: Duration::from_secs(7 * DAY),
             reread: Duration::from_secs(28 * DAY),
+            verify: Duration::from_secs(28 * DAY),
+            prune: Duration::from_secs(DAY),
         }
     }
 }
 
-/// Records after which the publication of a volume is held, by default.
+/// Suspect files after which the publication of a volume is held, by default.
 const GUARD_RECORDS: NonZeroU64 = NonZeroU64::new(1000).unwrap();
+/// The same, of those that were changed in place.
+const GUARD_IN_PLACE: NonZeroU64 = NonZeroU64::new(20).unwrap();
 
 /// When the publication of a volume is held.
 #[derive(Debug, Clone, Deserialize)]
@@ -207,6 +218,8 @@ pub struct Guard {
     pub share: f64,
     /// Records.
     pub records: NonZeroU64,
+    /// Records that were changed in place, or are no messages any more.
+    pub in_place: NonZeroU64,
 }
 
 impl Default for Guard {
@@ -214,6 +227,7 @@ impl Default for Guard {
         Guard {
             share: 0.05,
             records: GUARD_RECORDS,
+            in_place: GUARD_IN_PLACE,
         }
     }
 }

@@ -68,6 +68,22 @@ const REPLICA: &str = r#"
 #[[peer]]
 #name = "laptop-3"
 #id = "<node id that `hikae init` printed there>"
+
+# When too many records of a volume are removed, renamed or changed in place
+# within 7 days, its tree stays as it is until you `approve` or `reject`.
+#[guard]
+#share = 0.05                 # of the volume's records
+#records = 1000               # or so many
+#in_place = 20                # or so many that were changed in place
+
+# How long past states can be looked at and restored.
+#[retention]
+#keep = "90d"
+
+# While `serve` or `sync --follow` runs.
+#[schedule]
+#verify = "28d"               # everything is read again within this time
+#prune = "1d"                 # what is beyond the retention is forgotten
 "#;
 
 /// The text of a new `hikae.toml`.

@@ -220,7 +220,7 @@ mod tests {
         told.collect()
     }
 
-    /// What the life cycle does is not suspect.
+    /// [S11-7] what the life cycle does is not suspect.
     #[test]
     fn the_life_cycle_is_not_suspect() {
         let one = file(1, 1, 1, "one");
@@ -247,7 +247,7 @@ mod tests {
         );
     }
 
-    /// Everything else that happens to a file that was there is.
+    /// [S11-7] everything else that happens to a file that was there is.
     #[test]
     fn everything_else_is_suspect() {
         let one = file(1, 1, 1, "one");

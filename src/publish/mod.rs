@@ -10,6 +10,7 @@
 mod laboratory;
 mod leaf;
 mod mark;
+mod repair;
 mod restore;
 mod staging;
 mod steps;
@@ -17,6 +18,7 @@ mod suspect;
 mod target;
 
 pub use mark::{Behind, PublishedMark};
+pub use repair::{ASIDE, LeafRepair, TreeRepair, repair};
 pub use restore::{RestoreError, RestoreReport, Selection, restore};
 pub use steps::{RecordSteps, steps};
 pub use suspect::suspects;

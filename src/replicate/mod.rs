@@ -5,6 +5,7 @@
 
 pub mod center;
 pub mod control;
+mod epoch;
 mod export;
 pub mod history;
 pub mod home;

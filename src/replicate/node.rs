@@ -14,7 +14,10 @@ use super::history::{self, DiffOptions, HistoryError};
 use super::home::{Home, HomeError};
 use super::passphrase::Credentials;
 use super::peers::PeerBook;
-use super::replica::{Replica, ReplicaError, RestoreOptions, VerifyOptions};
+use super::replica::{
+    DecisionOptions, DecisionReport, GuardError, PromoteReport, Replica, ReplicaError,
+    RestoreOptions, VerifyOptions, VerifyReport,
+};
 use super::view::ViewOptions;
 use super::{status, summary};
 use crate::catalogue::{Catalogue, CatalogueError, RebuildReport};
@@ -36,12 +39,20 @@ pub enum Command {
     Verify(VerifyOptions),
     /// Forget what is beyond the retention, and free it.
     Prune,
+    /// Let a held volume go on.
+    Approve(DecisionOptions),
+    /// Let a held volume go on without its suspect records.
+    Reject(DecisionOptions),
+    /// Make a replica a source.
+    Promote,
     /// List the snapshots that are kept.
     Snapshots,
     /// Compare two snapshots.
     Diff(DiffOptions),
     /// Write a past state to a folder.
     Restore(RestoreOptions),
+    /// Verify the next share of all leaves, from 0 to 1.
+    Scrub(f64),
     /// Say how things stand.
     Status,
     /// Show the records in a browser, until whoever asked goes away.
@@ -232,9 +243,27 @@ impl Node {
                 blocking(move || scan(&center, &asked, &*monitor)).await
             }
             (Node::Replica(replica), Command::Sync) => sync(replica, &*monitor).await,
+            (Node::Replica(replica), Command::Verify(options)) if options.repair => {
+                verified(replica.verify_and_repair(&options, &*monitor).await)
+            }
+            (Node::Replica(replica), Command::Scrub(share)) => {
+                let replica = replica.clone();
+                blocking(move || verified(replica.scrub(share, &*monitor))).await
+            }
+            (Node::Center(_), Command::Scrub(_)) => {
+                Outcome::error(exit_code::USAGE, &"a center walks its storage")
+            }
+            (Node::Replica(replica), Command::Promote) => {
+                let replica = replica.clone();
+                blocking(move || promoted(replica.promote(&*monitor))).await
+            }
+            (Node::Center(_), Command::Promote) => Outcome::error(
+                exit_code::USAGE,
+                &"a center is a source already; promote a backup",
+            ),
             (Node::Replica(replica), Command::Verify(options)) => {
                 let replica = replica.clone();
-                blocking(move || verify(&replica, &options, &*monitor)).await
+                blocking(move || verified(replica.verify(&options, &*monitor))).await
             }
             (Node::Center(center), Command::Verify(_)) => {
                 let center = center.clone();
@@ -244,6 +273,18 @@ impl Node {
                 let node = node.clone();
                 blocking(move || node.prune(&*monitor)).await
             }
+            (Node::Replica(replica), Command::Approve(options)) => {
+                let replica = replica.clone();
+                blocking(move || decision(replica.approve(&options, &*monitor))).await
+            }
+            (Node::Replica(replica), Command::Reject(options)) => {
+                let replica = replica.clone();
+                blocking(move || decision(replica.reject(&options, &*monitor))).await
+            }
+            (Node::Center(_), Command::Approve(_) | Command::Reject(_)) => Outcome::error(
+                exit_code::USAGE,
+                &"a center holds nothing; what a backup holds is decided there",
+            ),
             (node, Command::Snapshots) => {
                 let node = node.clone();
                 blocking(move || node.snapshots(&*monitor)).await
@@ -422,6 +463,19 @@ impl Node {
     }
 }
 
+fn decision(decided: Result<DecisionReport, ReplicaError>) -> Outcome {
+    match decided {
+        Err(ReplicaError::Guard(
+            error @ (GuardError::NotHeld { .. } | GuardError::Newer { .. }),
+        )) => Outcome::error(exit_code::USAGE, &error),
+        Err(error) => Outcome::error(exit_code::FAILED, &error),
+        Ok(report) => {
+            let text = summary::decision(&report);
+            Outcome::report(exit_code::DONE, &report, text)
+        }
+    }
+}
+
 fn past(error: &HistoryError) -> Outcome {
     let code = match error.is_usage() {
         true => exit_code::USAGE,
@@ -456,6 +510,7 @@ async fn sync(replica: &Replica, monitor: &dyn Monitor) -> Outcome {
         Ok(report) => {
             let code = match (report.roots_equal, report.left_out_total) {
                 (false, _) => exit_code::DIFFER,
+                _ if !report.held.is_empty() => exit_code::HELD,
                 (true, 0) => exit_code::DONE,
                 (true, _) => exit_code::FAILED,
             };
@@ -517,11 +572,22 @@ fn audit(replica: &Replica, export: bool) -> Outcome {
     }
 }
 
-fn verify(replica: &Replica, options: &VerifyOptions, monitor: &dyn Monitor) -> Outcome {
-    match replica.verify(options, monitor) {
+fn promoted(promoted: Result<PromoteReport, ReplicaError>) -> Outcome {
+    match promoted {
         Err(error) => Outcome::error(exit_code::FAILED, &error),
         Ok(report) => {
-            let code = match report.is_equal() {
+            let text = summary::promote(&report);
+            Outcome::report(exit_code::DONE, &report, text)
+        }
+    }
+}
+
+fn verified(verified: Result<VerifyReport, ReplicaError>) -> Outcome {
+    match verified {
+        Err(error) => Outcome::error(exit_code::FAILED, &error),
+        Ok(report) => {
+            let mended = report.repair.as_ref().map(|repair| repair.remaining_total);
+            let code = match mended == Some(0) || report.is_equal() {
                 true => exit_code::DONE,
                 false => exit_code::DIFFER,
             };

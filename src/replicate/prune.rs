@@ -26,8 +26,8 @@ pub struct PruneReport {
 pub(super) struct Keep {
     /// States that were current in so long a time before the last commit.
     pub time: Duration,
-    /// The commit that the published tree shows, if any.
-    pub published: Option<u64>,
+    /// The oldest commit that the published tree may need, if there is one.
+    pub needed: Option<u64>,
 }
 
 /// Forgets what is not to be kept, and compacts the store.
@@ -45,6 +45,15 @@ pub(super) fn prune(
     })
 }
 
+/// Whether there is anything to forget.
+///
+/// Errors: `CatalogueError`.
+pub(super) fn has_prunable(catalogue: &Catalogue, keep: &Keep) -> Result<bool, CatalogueError> {
+    let commits = catalogue.commits()?;
+    let oldest = oldest_kept(&commits, keep, now_ms());
+    Ok(commits.first().is_some_and(|(first, _)| *first < oldest))
+}
+
 /// The commit of which the state is kept, and all behind it. Time is counted
 /// back from the last commit: a copy that nobody brought up to date for long
 /// forgets nothing, nor does one whose clock ran ahead meanwhile.
@@ -59,7 +68,7 @@ fn oldest_kept(commits: &[(u64, i64)], keep: &Keep, now_ms: i64) -> u64 {
         .iter()
         .take_while(|(_, accepted)| *accepted <= since);
     let oldest = before.last().unwrap_or(first).0;
-    oldest.min(keep.published.unwrap_or(oldest))
+    oldest.min(keep.needed.unwrap_or(oldest))
 }
 
 #[cfg(test)]
@@ -68,9 +77,9 @@ mod tests {
 
     const DAY: i64 = 24 * 3600 * 1000;
 
-    fn oldest(commits: &[(u64, i64)], published: Option<u64>, now: i64) -> u64 {
+    fn oldest(commits: &[(u64, i64)], needed: Option<u64>, now: i64) -> u64 {
         let time = Duration::from_millis(10 * DAY as u64);
-        oldest_kept(commits, &Keep { time, published }, now)
+        oldest_kept(commits, &Keep { time, needed }, now)
     }
 
     /// What was current ten days before the last commit stays, and all since.
@@ -82,6 +91,37 @@ mod tests {
         assert_eq!(oldest(&commits, Some(7), 30 * DAY), 7);
         assert_eq!(oldest(&commits[..5], None, 30 * DAY), 1);
         assert_eq!(oldest(&[], None, 5 * DAY), 0);
+    }
+
+    /// However many snapshots come, only time forgets them.
+    #[test]
+    fn a_flood_of_snapshots_forgets_nothing_early() {
+        let flood: Vec<(u64, i64)> = (1..=10_000).map(|at| (at, 10 * DAY + at as i64)).collect();
+        assert_eq!(oldest(&flood, None, 11 * DAY), 1);
+        let days = (1..=30).map(|day| (day as u64, day * DAY));
+        let late = (31..=10_030).map(|at| (at as u64, 30 * DAY + at));
+        let all: Vec<(u64, i64)> = days.chain(late).collect();
+        assert_eq!(oldest(&all, None, 31 * DAY), 20);
+    }
+
+    /// Fifty years either way, for one commit or for all that follow.
+    #[test]
+    fn fifty_years_forget_nothing_early() {
+        const JUMP: i64 = 50 * 365 * DAY;
+        let days = |jump: i64| -> Vec<(u64, i64)> {
+            let day = |day: i64| (day as u64, day * DAY + if day == 15 { jump } else { 0 });
+            (1..=30).map(day).collect()
+        };
+        for jump in [JUMP, -JUMP] {
+            for now in [30 * DAY, 30 * DAY + JUMP, 30 * DAY - JUMP] {
+                let oldest = oldest(&days(jump), None, now);
+                assert!(oldest <= 20, "{jump} {now}: {oldest}");
+            }
+        }
+        // A clock that is set back is counted by what it says from then on.
+        let mut back = days(0);
+        back.iter_mut().skip(20).for_each(|(_, at)| *at -= JUMP);
+        assert_eq!(oldest(&back, None, 30 * DAY - JUMP), 1);
     }
 
     /// A clock that is ahead or behind makes nothing be forgotten early.

@@ -10,14 +10,19 @@ use tokio::task::JoinSet;
 
 use super::center::{Center, Look};
 use super::control::{self, ControlError};
-use super::node::{Command, Node, NodeError, Outcome};
+use super::node::{Command, Node, NodeError, Outcome, exit_code};
 use super::passphrase::Credentials;
+use super::replica::Replica;
 use super::view::ViewOptions;
 use crate::config::Config;
 use crate::progress::{Monitor, Silent};
 use crate::transfer::{Holdings, LinkError, Listener, listen, serve as serve_peers};
 use crate::viewer::ViewerError;
 
+/// Parts of a scrubbing, and the time between two of them.
+const SCRUB_PARTS: u32 = 1000;
+const SCRUB_PAUSE_MIN: Duration = Duration::from_millis(200);
+const SCRUB_PAUSE_MAX: Duration = Duration::from_secs(600);
 /// Between two pulls of a replica that follows its source.
 const FOLLOW: Duration = Duration::from_secs(1);
 /// Between two looks at whether the configuration names other peers.
@@ -97,6 +102,8 @@ pub async fn serve(
             if stay.follow && (has_source || stay.view.is_none()) {
                 tasks.spawn(follow_source(node.clone(), observer.clone()));
             }
+            tasks.spawn(scrub_on_schedule(replica.clone(), observer.clone()));
+            tasks.spawn(prune_on_schedule(replica.clone(), observer.clone()));
             (replica.id(), links)
         }
     };
@@ -187,10 +194,43 @@ async fn refresh_on_schedule(center: Arc<Center>, observer: Arc<dyn Observer>) {
     }
 }
 
+/// Reads a part of everything again and again, so that all was read within the
+/// time that is set.
+async fn scrub_on_schedule(replica: Arc<Replica>, observer: Arc<dyn Observer>) {
+    let whole = replica.config().schedule.verify;
+    let pause = (whole / SCRUB_PARTS).clamp(SCRUB_PAUSE_MIN, SCRUB_PAUSE_MAX);
+    let share = (pause.as_secs_f64() / whole.as_secs_f64()).min(1.0);
+    loop {
+        tokio::time::sleep(pause).await;
+        let node = Node::Replica(replica.clone());
+        let outcome = node.execute(Command::Scrub(share), Arc::new(Silent)).await;
+        observer.done(&outcome);
+    }
+}
+
+/// Forgets what is beyond the retention.
+async fn prune_on_schedule(replica: Arc<Replica>, observer: Arc<dyn Observer>) {
+    loop {
+        tokio::time::sleep(replica.config().schedule.prune).await;
+        let asked = replica.clone();
+        let due = tokio::task::spawn_blocking(move || asked.is_prune_due(&Silent)).await;
+        if !matches!(due, Ok(Ok(false))) {
+            let node = Node::Replica(replica.clone());
+            observer.done(&node.execute(Command::Prune, Arc::new(Silent)).await);
+        }
+    }
+}
+
 async fn follow_source(node: Node, observer: Arc<dyn Observer>) {
+    let mut told = None;
     loop {
         let outcome = node.execute(Command::Sync, Arc::new(Silent)).await;
-        observer.done(&outcome);
+        // What is held is told once, and again when it changes.
+        let held = (outcome.exit_code == exit_code::HELD).then(|| outcome.json["held"].clone());
+        if held.is_none() || held != told {
+            observer.done(&outcome);
+        }
+        told = held;
         tokio::time::sleep(FOLLOW).await;
     }
 }

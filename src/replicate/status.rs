@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::center::{Center, RefreshReport};
 use super::peers::{PeerBook, PeerState};
-use super::replica::{Replica, SyncReport};
+use super::replica::{HeldVolume, Replica, ScrubStatus, SyncReport};
 use crate::catalogue::{Catalogue, RebuildReport};
 use crate::config::{Peer, Role};
 use crate::walk::LeftOut;
@@ -23,6 +23,10 @@ pub(super) struct Status {
     pub is_published: Option<bool>,
     pub peers: Vec<PeerStatus>,
     pub sources: Vec<SourceStatus>,
+    /// Volumes of which something is held by the guard.
+    pub held: Vec<HeldVolume>,
+    /// How far reading everything again is; of a replica that stays.
+    pub scrub: Option<ScrubStatus>,
     pub left_out_total: u64,
     /// Those that somebody has to do something about.
     pub left_out_failures: u64,
@@ -143,6 +147,8 @@ fn common(catalogue: &Catalogue, config: &crate::config::Config, node_id: String
         is_published: None,
         peers: vec![],
         sources: vec![],
+        held: vec![],
+        scrub: None,
         left_out_total: 0,
         left_out_failures: 0,
         left_out: vec![],
@@ -218,6 +224,14 @@ pub(super) fn replica(replica: &Replica) -> Status {
                 .collect(),
         })
         .collect();
+    match replica.held() {
+        Ok(held) => status.held = held,
+        Err(error) => status.errors.push(error.to_string()),
+    }
+    match replica.scrub_status() {
+        Ok(scrub) => status.scrub = scrub,
+        Err(error) => status.errors.push(error.to_string()),
+    }
     match replica.left_out() {
         Ok((total, named)) => (status.left_out_total, status.left_out) = (total, named),
         Err(error) => status.errors.push(error.to_string()),

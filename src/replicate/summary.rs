@@ -6,7 +6,9 @@ use super::center::RefreshReport;
 use super::export::ExportReport;
 use super::history::{DiffReport, SnapshotLine, Tally};
 use super::prune::PruneReport;
-use super::replica::{SyncReport, VerifyReport};
+use super::replica::{
+    DecisionReport, HeldState, HeldVolume, PromoteReport, RepairReport, SyncReport, VerifyReport,
+};
 use super::status::Status;
 use crate::catalogue::RebuildReport;
 use crate::publish::RestoreReport;
@@ -306,6 +308,7 @@ pub(super) fn sync(report: &SyncReport) -> String {
             &publish.foreign,
         );
     }
+    held(&mut out, &report.held);
     lines(
         &mut out,
         "not copied",
@@ -332,6 +335,124 @@ pub(super) fn sync(report: &SyncReport) -> String {
     out
 }
 
+/// What is held, and what to do.
+fn held(out: &mut String, held: &[HeldVolume]) {
+    for HeldVolume {
+        volume,
+        shows_snapshot,
+        held_snapshot,
+        state,
+        since_ms,
+        counts,
+        records_pinned,
+        examples,
+    } in held
+    {
+        let since = super::status::time(*since_ms);
+        if *state == HeldState::Rejected {
+            let _ = writeln!(
+                out,
+                "REJECTED {volume}: {records_pinned} records are shown as of snapshot \
+                 {shows_snapshot} until the source has them again (held since {since})"
+            );
+            continue;
+        }
+        let _ = writeln!(
+            out,
+            "HELD {volume} since {since}: {} files gone, {} renamed, {} rewritten, {} with another \
+             time, {} that are no messages any more",
+            counts.removed, counts.renamed, counts.rewritten, counts.retimed, counts.implausible
+        );
+        for example in examples.iter().take(3) {
+            let _ = writeln!(out, "  {example}");
+        }
+        let _ = writeln!(
+            out,
+            "  the tree shows snapshot {shows_snapshot}; compare: hikae diff {shows_snapshot} \
+             {held_snapshot}; then: hikae approve {volume}, or hikae reject {volume}"
+        );
+    }
+}
+
+/// What a person decided.
+pub(super) fn decision(report: &DecisionReport) -> String {
+    let mut out = String::new();
+    if let Some(publish) = &report.publish {
+        let _ = writeln!(
+            out,
+            "tree: {} files written, {} renamed, {} removed",
+            publish.files_written, publish.files_renamed, publish.files_removed
+        );
+    }
+    held(&mut out, &report.held);
+    let _ = write!(out, "{}: decided", report.volume);
+    out
+}
+
+/// A promotion.
+pub(super) fn promote(report: &PromoteReport) -> String {
+    let mut out = String::new();
+    if report.leaves_kept_back > 0 {
+        let _ = writeln!(
+            out,
+            "{} patient directories were held or rejected; they are signed as the tree shows them",
+            report.leaves_kept_back
+        );
+    }
+    let _ = writeln!(
+        out,
+        "this node signs its own snapshots now: epoch {}, {} records",
+        report.epoch, report.entries
+    );
+    let _ = write!(
+        out,
+        "others follow it with [source] id = \"{}\" (and without trust)",
+        report.node_id
+    );
+    out
+}
+
+fn repaired(out: &mut String, repair: &RepairReport) {
+    let _ = writeln!(
+        out,
+        "repaired: {} contents taken back from the tree, {} contents and {} patient directories \
+         asked for again, {} files of the tree written, {} segments written anew",
+        repair.contents_from_tree,
+        repair.contents_asked,
+        repair.leaves_asked,
+        repair.tree.files_written,
+        repair.store.segments_healed
+    );
+    if let Some(error) = &repair.source_failed {
+        let _ = writeln!(out, "no source could be asked: {error}");
+    }
+    if let Some(folder) = &repair.tree.aside_folder {
+        let title = format!("not ours, moved to {folder}");
+        lines(
+            out,
+            &title,
+            repair.tree.aside.len() as u64,
+            &repair.tree.aside,
+        );
+    }
+    let left = &repair.store.segments_left;
+    lines(
+        out,
+        "damaged segments that older snapshots need, left as they are",
+        left.len() as u64,
+        left,
+    );
+    let named: Vec<String> = repair
+        .remaining
+        .iter()
+        .map(|left| format!("{} {}: {}", left.place, left.path, left.what))
+        .collect();
+    lines(out, "STILL DIFFERENT", repair.remaining_total, &named);
+    if repair.remaining_total == 0 {
+        let _ = writeln!(out, "everything is as signed again");
+    }
+}
+
 /// A verification.
 pub(super) fn verify(report: &VerifyReport) -> String {
     let mut out = String::new();
@@ -354,6 +475,14 @@ pub(super) fn verify(report: &VerifyReport) -> String {
         })
         .collect();
     lines(&mut out, "DIFFERENCES", report.differences_total, &named);
+    if let Some(why) = &report.index_rebuilt {
+        let _ = writeln!(out, "the index was made anew: {why}");
+    }
+    if let Some(repair) = &report.repair {
+        repaired(&mut out, repair);
+        let _ = write!(out, "{:.2} s", report.seconds);
+        return out;
+    }
     let _ = writeln!(
         out,
         "{}",
@@ -399,6 +528,7 @@ pub(super) fn status(status: &Status) -> String {
             "tree: {}",
             match is_published {
                 true => "shows this snapshot",
+                false if !status.held.is_empty() => "shows this snapshot, but for what is held",
                 false => "does not show this snapshot yet; the next sync goes on",
             }
         );
@@ -419,6 +549,7 @@ pub(super) fn status(status: &Status) -> String {
             source.links.len()
         );
     }
+    held(&mut out, &status.held);
     lines(
         &mut out,
         "not copied",
@@ -431,6 +562,20 @@ pub(super) fn status(status: &Status) -> String {
         status.errors.len() as u64,
         &status.errors,
     );
+    if let Some(scrub) = &status.scrub {
+        let last = scrub.last_ended_at.as_ref();
+        let last = last.map_or_else(String::new, |at| {
+            format!(
+                "; the pass before ended {at} with {}",
+                scrub.last_differences
+            )
+        });
+        let _ = writeln!(
+            out,
+            "read again since {}: {} patient directories, {} differences{last}",
+            scrub.begun_at, scrub.leaves, scrub.differences
+        );
+    }
     if let Some(rebuilt) = &status.rebuilt {
         let _ = writeln!(
             out,

@@ -4,8 +4,13 @@
 //! Blocks keep their order and their ids; only where they lie changes. What is
 //! damaged is left as it is: a rewrite would hide it.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use hikae_protocol::pack::Pack;
+
 use super::SegmentError;
-use super::block::BlockHeader;
+use super::block::{Block, BlockHeader, BlockKind};
 use super::folder::{SEGMENT_HEADER_BYTES, SEGMENTS, SegmentFolder, segment_name};
 use super::log::BlockPlace;
 use super::scan::LoadedSegment;
@@ -107,16 +112,81 @@ impl SegmentFolder {
                 what: "it can't be compacted",
             });
         }
-        let new = new_name(number);
-        self.files().remove(&new)?;
-        self.files().create(&new, &bytes)?;
-        self.files().sync(&new)?;
+        self.write_new(number, &bytes)?;
         Ok(CompactSegment {
             number,
             kept,
             dropped,
             freed: segment.bytes.len() as u64 - bytes.len() as u64,
         })
+    }
+
+    /// Writes segment `number` anew with every whole block, a whole header, and
+    /// blocks of contents that were `recovered`, durably, beside the old one;
+    /// the blocks `dropped` were damaged there.
+    ///
+    /// Errors: `SegmentError`.
+    pub fn heal(
+        &self,
+        number: u32,
+        dropped: Vec<u64>,
+        recovered: &BTreeMap<u64, Pack>,
+    ) -> Result<CompactSegment, SegmentError> {
+        let segment = LoadedSegment::load(self, number)?;
+        let mut kept = Vec::new();
+        let mut bytes = self.header(number).to_vec();
+        let mut put = |block: &Block| {
+            let place = BlockPlace {
+                segment: number,
+                offset: bytes.len() as u64,
+            };
+            kept.push((block.header.id, place));
+            bytes.extend_from_slice(&block.to_bytes(self.store(), place));
+        };
+        // Ids go up along the log: what is recovered comes to its old place.
+        let mut waiting = Vec::new();
+        for (&id, pack) in recovered {
+            waiting.push(Block::new(BlockKind::Contents, id, pack, self.seal())?);
+        }
+        let mut waiting = waiting.iter().peekable();
+        segment.each_whole_block(|block| {
+            while let Some(first) = waiting.next_if(|first| first.header.id < block.header.id) {
+                put(first);
+            }
+            put(block);
+        })?;
+        waiting.for_each(&mut put);
+        let freed = (segment.bytes.len() as u64).saturating_sub(bytes.len() as u64);
+        self.write_new(number, &bytes)?;
+        Ok(CompactSegment {
+            number,
+            kept,
+            dropped,
+            freed,
+        })
+    }
+
+    /// The files of segments whose headers are not as they were written.
+    ///
+    /// Errors: `SegmentError`.
+    pub fn damaged_headers(&self) -> Result<Vec<PathBuf>, SegmentError> {
+        let mut damaged = Vec::new();
+        for number in self.numbers()? {
+            let mut header = [0; SEGMENT_HEADER_BYTES as usize];
+            self.files()
+                .read_at(&segment_name(number), 0, &mut header)?;
+            if header != self.header(number) {
+                damaged.push(self.path(number));
+            }
+        }
+        Ok(damaged)
+    }
+
+    fn write_new(&self, number: u32, bytes: &[u8]) -> Result<(), SegmentError> {
+        let new = new_name(number);
+        self.files().remove(&new)?;
+        self.files().create(&new, bytes)?;
+        Ok(self.files().sync(&new)?)
     }
 
     /// Puts the new segment in the place of the old one. After a power cut

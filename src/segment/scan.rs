@@ -179,6 +179,18 @@ impl LoadedSegment {
         Ok(damages.is_empty())
     }
 
+    /// Hands every block to `each` that is whole, also where the header is not.
+    pub(super) fn each_whole_block(
+        &self,
+        mut each: impl FnMut(&Block),
+    ) -> Result<(), SegmentError> {
+        self.blocks(SEGMENT_HEADER_BYTES, false, |scanned| {
+            each(&scanned.block);
+            Ok(())
+        })
+        .map(drop)
+    }
+
     /// The valid blocks from `begin` on; says where the segment ends and what
     /// is damaged.
     fn blocks<E>(

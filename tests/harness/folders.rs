@@ -107,7 +107,7 @@ fn stats_below(folder: &Path, path: &[u8], stats: &mut BTreeMap<Vec<u8>, Stat>) 
         };
         let kind = item.file_type().unwrap();
         if kind.is_dir() {
-            if path != b".hikae" {
+            if !path.starts_with(b".hikae") {
                 stats_below(&item.path(), &path, stats);
             }
         } else if kind.is_file() {

@@ -13,6 +13,10 @@ use super::{
     rsync_work,
 };
 
+/// A guard that lets everything pass: most tests change records as no gateway
+/// does.
+const UNGUARDED: &str = "[guard]\nshare = 1.0\nrecords = 1000000000\nin_place = 1000000000\n";
+
 /// A center and a backup that know each other.
 pub struct Site {
     folder: tempfile::TempDir,
@@ -97,13 +101,21 @@ impl Site {
             self.backup_id
         );
         let backup = format!(
-            "role = \"backup\"\ntree = \"{}\"\n[retention]\nkeep = \"1s\"\n[source]\nid = \"{}\"\n[[source.link]]\nname = \"loopback\"\n\
+            "role = \"backup\"\ntree = \"{}\"\n{UNGUARDED}[retention]\nkeep = \"1s\"\n[source]\nid = \"{}\"\n[[source.link]]\nname = \"loopback\"\n\
              remote = \"127.0.0.1:{port}\"\n",
             self.text("tree"),
             self.center_id
         );
         fs::write(self.path("center/hikae.toml"), center).unwrap();
         fs::write(self.path("backup/hikae.toml"), backup).unwrap();
+    }
+
+    /// Gives the backup the guard that it has by default.
+    pub fn guard(&self) {
+        let path = self.path("backup/hikae.toml");
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains(UNGUARDED));
+        fs::write(&path, text.replace(UNGUARDED, "")).unwrap();
     }
 
     pub fn path(&self, name: &str) -> PathBuf {

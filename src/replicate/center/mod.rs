@@ -224,7 +224,7 @@ impl Center {
         let _state = locked(&self.state);
         let keep = Keep {
             time: Duration::ZERO,
-            published: None,
+            needed: None,
         };
         prune(&self.catalogue, &keep, monitor)
     }

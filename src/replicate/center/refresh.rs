@@ -17,6 +17,7 @@ use crate::catalogue::CatalogueError;
 use crate::disk::{Directory, join};
 use crate::index::{Hints, Watermark};
 use crate::progress::Monitor;
+use crate::replicate::epoch::next_epoch;
 use crate::walk::{LeafLook, Parts, Scope, VolumeWalk};
 
 /// Looks that wait to be taken, at most.
@@ -477,10 +478,7 @@ pub(super) fn begin_epoch(center: &Center) -> Result<(), CenterError> {
         // The walk that is due comes first; a replica tells again.
         return Ok(());
     }
-    let mut next = new_epoch()?;
-    if let Some(snapshot) = center.catalogue.snapshot() {
-        next.counter = next.counter.max(snapshot.cursor.epoch.counter + 1);
-    }
+    let next = next_epoch(center.catalogue.snapshot().as_ref()).ok_or(CenterError::Random)?;
     commit(center, Some(next), &mut RefreshReport::default())
 }
 
@@ -510,7 +508,7 @@ fn commit(
                         epoch: match (epoch, &snapshot) {
                             (Some(epoch), _) => epoch,
                             (None, Some(snapshot)) => snapshot.cursor.epoch,
-                            (None, None) => new_epoch()?,
+                            (None, None) => next_epoch(None).ok_or(CenterError::Random)?,
                         },
                         sequence: next_sequence(center),
                     },
@@ -536,13 +534,4 @@ fn commit(
         report.bytes = snapshot.bytes;
     }
     Ok(())
-}
-
-fn new_epoch() -> Result<Epoch, CenterError> {
-    let mut random = [0; 16];
-    getrandom::fill(&mut random).map_err(|_| CenterError::Random)?;
-    // A center that lost its store begins a later life than the one before,
-    // without knowing it: the counter is the time of birth, in seconds.
-    let counter = u64::try_from(now_ms() / 1000).unwrap_or(0).max(1);
-    Ok(Epoch { counter, random })
 }

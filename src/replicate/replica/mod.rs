@@ -1,11 +1,19 @@
 //! A replica: pulls from a source, keeps what it pulled in its store, and
 //! shows it as a tree.
 
+mod guard;
 mod holdings;
+mod promote;
+mod repair;
 mod restore;
+mod scrub;
 mod verify;
 
+pub use guard::{Counts, DecisionOptions, DecisionReport, GuardError, HeldState, HeldVolume};
+pub use promote::{PromoteError, PromoteReport};
+pub use repair::RepairReport;
 pub use restore::RestoreOptions;
+pub use scrub::ScrubStatus;
 pub use verify::{Difference, VerifyOptions, VerifyReport};
 
 use std::collections::BTreeMap;
@@ -24,11 +32,13 @@ use super::prune::{Keep, PruneReport, prune};
 use crate::catalogue::{Catalogue, CatalogueError, LeafRecord};
 use crate::config::{Config, Source};
 use crate::progress::Monitor;
-use crate::publish::{PublishError, PublishReport, PublishedMark, Targets, publish};
+use crate::publish::{PublishError, PublishReport, PublishedMark};
 use crate::transfer::{
     Link, LinkError, LinkStats, PullError, PullReport, acknowledge, connect, pull,
 };
 use crate::walk::{LeftOut, LeftOutReason};
+use guard::Shown;
+use verify::Part;
 
 /// A source that could not be pulled from is not waited for again so soon, if
 /// another one answers.
@@ -45,6 +55,12 @@ pub enum ReplicaError {
     /// The tree could not be brought up to date.
     #[error("{0}")]
     Publish(#[from] PublishError),
+    /// What is held could not be told; nothing was published.
+    #[error(transparent)]
+    Guard(#[from] GuardError),
+    /// It can't become a source.
+    #[error(transparent)]
+    Promote(#[from] PromoteError),
     /// No source is configured.
     #[error("no [source] in the configuration to pull from")]
     NoSource,
@@ -89,6 +105,8 @@ pub struct SyncReport {
     pub left_out_total: u64,
     /// The first of those, by name.
     pub left_out: Vec<LeftOut>,
+    /// Volumes of which something is held by the guard.
+    pub held: Vec<HeldVolume>,
     /// Settings that this version does not act on, or that reach less far
     /// than one may think.
     pub notes: Vec<String>,
@@ -194,7 +212,7 @@ impl Replica {
         let commit = self.catalogue.commit_record();
         let commit = commit.map_or(0, |commit| commit.number);
         let mark = self.published()?;
-        Ok(mark.map(|mark| mark.commit == commit && !mark.working))
+        Ok(mark.map(|mark| mark.shows(commit)))
     }
 
     /// Contents of the last commit that the source could not hand out: how
@@ -306,18 +324,19 @@ impl Replica {
             ..SyncReport::default()
         };
         let published = match &result {
-            Ok(_) => self.publish(monitor).await,
-            Err(_) => Ok(None),
+            Ok(_) => tokio::task::block_in_place(|| self.show(monitor)),
+            Err(_) => Ok(Shown::default()),
         };
         if let (Ok(pulled), Ok(shown)) = (&result, &published)
-            && (pulled.changed || shown.as_ref().is_some_and(|shown| shown.leaves > 0))
+            && (pulled.changed || shown.publish.as_ref().is_some_and(|shown| shown.leaves > 0))
         {
             self.acknowledge(&link).await;
         }
         report.link = link.stats();
         link.close().await;
         report.pull = result.map_err(SourceError::from)?;
-        report.publish = published.map_err(|error| SourceError::Stop(error.into()))?;
+        let shown = published.map_err(SourceError::Stop)?;
+        (report.publish, report.held) = (shown.publish, shown.held);
         self.describe(&mut report).map_err(SourceError::Stop)?;
         Ok(report)
     }
@@ -352,17 +371,6 @@ impl Replica {
         Err(SourceError::Next(PullError::Link(LinkError::Lost(
             failures.join("; "),
         ))))
-    }
-
-    async fn publish(&self, monitor: &dyn Monitor) -> Result<Option<PublishReport>, PublishError> {
-        let Some(tree) = self.config().tree.clone() else {
-            return Ok(None);
-        };
-        let catalogue = self.catalogue.clone();
-        // A thread of the runtime that may block while the others go on; the
-        // monitor stays where it is.
-        tokio::task::block_in_place(|| publish(&catalogue, &tree, &Targets::new(), monitor))
-            .map(Some)
     }
 
     async fn acknowledge(&self, link: &Link) {
@@ -401,7 +409,7 @@ impl Replica {
         monitor: &dyn Monitor,
     ) -> Result<VerifyReport, ReplicaError> {
         let _turn = self.turn.blocking_lock();
-        verify::verify(self, options, monitor)
+        verify::verify(self, &Part::Sample(options.sample), monitor)
     }
 
     /// Does something while no sync changes the catalogue.
@@ -415,21 +423,19 @@ impl Replica {
     /// Errors: `ReplicaError`.
     pub fn prune(&self, monitor: &dyn Monitor) -> Result<PruneReport, CatalogueError> {
         let _turn = self.turn.blocking_lock();
-        // Without a mark that can be read nothing was published, or a person
-        // has to look first: all is kept that a publication may need.
-        let published = match self.config().tree {
-            None => None,
-            Some(_) => match self.published() {
-                Ok(mark) => Some(mark.map_or(0, |mark| mark.commit)),
-                Err(_) => Some(0),
-            },
-        };
-        let keep = Keep {
-            time: self.config().retention.keep,
-            published,
-        };
+        let keep = self.keep(monitor);
         let _past = self.past.write().unwrap_or_else(PoisonError::into_inner);
         prune(&self.catalogue, &keep, monitor)
+    }
+
+    /// What has to be kept.
+    fn keep(&self, monitor: &dyn Monitor) -> Keep {
+        Keep {
+            time: self.config().retention.keep,
+            // Where that can't be told a person has to look first: all is kept
+            // that a publication may need.
+            needed: self.needed(monitor).unwrap_or(Some(0)),
+        }
     }
 
     /// As long as this is held nothing is forgotten.

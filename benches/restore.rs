@@ -1,0 +1,118 @@
+//! A restore of everything, beside the rate at which the disk takes such files
+//! in parallel. One command: `cargo bench --bench restore`.
+//!
+//! The rival writes the same files (names, contents, times) from memory with
+//! as many threads as there are processors, each patient directory by one, and
+//! syncs the file system at its end; it reads nothing and checks nothing.
+//! `HIKAE_RESTORE_RECORDS` (default 200,000) and `HIKAE_RESTORE_RUNS` (default
+//! 5) set the size. The store is read warm.
+
+mod site;
+
+use std::fs::{self, File, FileTimes};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Instant, SystemTime};
+
+use anyhow::{Result, ensure};
+use rayon::prelude::*;
+use site::{Site, number, order, spread};
+
+const RIVALS: [&str; 2] = ["plain files, in parallel", "hikae restore"];
+
+/// A patient directory: its path, and the files below.
+type Patient = (PathBuf, Vec<(PathBuf, Vec<u8>, SystemTime)>);
+
+fn main() -> Result<()> {
+    let records = number("HIKAE_RESTORE_RECORDS", 200_000)?;
+    let runs = number("HIKAE_RESTORE_RUNS", 5)?;
+    let folder = tempfile::Builder::new()
+        .prefix("hikae-restore-")
+        .tempdir()?;
+    let site = Site::new(folder.path(), records)?;
+    let port = site.homes("site", false)?;
+    site.hikae(&["scan", "--home", &site.text("site-center")])?;
+    let center = site.serve("site", port)?;
+    site.sync("site")?;
+    drop(center);
+    let patients = patients(&site.path("storage/volumes"))?;
+    let files: usize = patients.iter().map(|(_, files)| files.len()).sum();
+    let mut seconds = [const { Vec::new() }; RIVALS.len()];
+    for run in 0..runs {
+        for rival in order(run, RIVALS.len()) {
+            let to = site.path("to");
+            rustix::fs::sync();
+            let begun = Instant::now();
+            match rival {
+                0 => plain(&patients, &to)?,
+                _ => restore(&site, files)?,
+            }
+            seconds[rival].push(begun.elapsed().as_secs_f64());
+            fs::remove_dir_all(&to)?;
+        }
+    }
+    println!(
+        "\n{files} files, {runs} runs each\n\n| work | median s | min-max s | files/s | of the disk's rate |\n|---|---|---|---|---|"
+    );
+    let disk = spread(seconds[0].clone()).0;
+    for (name, seconds) in RIVALS.iter().zip(seconds) {
+        let (median, least, greatest) = spread(seconds);
+        println!(
+            "| {name} | {median:.2} | {least:.2}-{greatest:.2} | {:.0} | {:.2} x |",
+            files as f64 / median,
+            disk / median
+        );
+    }
+    Ok(())
+}
+
+/// All files, by patient directory (or whatever lies at that depth).
+fn patients(volumes: &Path) -> Result<Vec<Patient>> {
+    let mut patients: std::collections::BTreeMap<PathBuf, Vec<_>> = Default::default();
+    for file in walkdir::WalkDir::new(volumes) {
+        let file = file?;
+        if !file.file_type().is_file() {
+            continue;
+        }
+        let path = file.path().strip_prefix(volumes)?.to_path_buf();
+        let patient: PathBuf = path.components().take(5).collect();
+        let time = file.metadata()?.modified()?;
+        let content = fs::read(file.path())?;
+        patients
+            .entry(patient)
+            .or_default()
+            .push((path, content, time));
+    }
+    Ok(patients.into_iter().collect())
+}
+
+fn plain(patients: &[Patient], to: &Path) -> Result<()> {
+    patients
+        .par_iter()
+        .try_for_each(|(_, files)| -> Result<()> {
+            for (path, content, time) in files {
+                let path = to.join(path);
+                let folder = path.parent().unwrap_or(to);
+                if !folder.exists() {
+                    fs::create_dir_all(folder)?;
+                }
+                let mut file = File::create_new(&path)?;
+                file.write_all(content)?;
+                file.set_times(FileTimes::new().set_modified(*time))?;
+            }
+            Ok(())
+        })?;
+    rustix::fs::syncfs(File::open(to)?)?;
+    Ok(())
+}
+
+fn restore(site: &Site, files: usize) -> Result<()> {
+    let (home, to) = (site.text("site-backup"), site.text("to"));
+    let report = site.hikae(&["restore", "--at", "1", "--to", &to, "--home", &home])?;
+    ensure!(
+        report["files_written"] == files,
+        "not all files came: {report}"
+    );
+    ensure!(report["roots_equal"] == true, "the roots differ");
+    Ok(())
+}
