@@ -97,6 +97,26 @@ fn a_disk_forgets_what_was_not_synced() {
     }
 }
 
+/// Waits until no thread of a process runs any more: one that is in a system
+/// call stops only at its end, and would be told of the cut.
+fn await_stopped(process: &Process) {
+    let tasks = format!("/proc/{}/task", process.0.id());
+    let is_at_rest = || {
+        let threads = fs::read_dir(&tasks).into_iter().flatten().flatten();
+        threads
+            .filter_map(|thread| fs::read_to_string(thread.path().join("stat")).ok())
+            .all(|stat| {
+                let state = stat.rsplit(") ").next().unwrap_or_default();
+                ["T", "Z", "X"].iter().any(|rest| state.starts_with(rest))
+            })
+    };
+    let until = Instant::now() + Duration::from_secs(30);
+    while !is_at_rest() {
+        assert!(Instant::now() < until, "a process does not stop");
+        std::thread::sleep(Duration::from_micros(200));
+    }
+}
+
 const CHANGES: [Change; 6] = [
     Change::Nothing,
     Change::Day(5),
@@ -298,6 +318,7 @@ impl Run {
             let pid = Pid::from_raw(process.0.id() as i32).unwrap();
             let _ = kill_process(pid, Signal::STOP);
         }
+        processes.iter().for_each(|process| await_stopped(process));
         let flushes: [Flush; 3] = std::array::from_fn(|_| self.pair.chance.draw(&FLUSHES));
         let mut disks = Vec::new();
         if sides.contains(&Side::Center) {
