@@ -1068,8 +1068,13 @@ fn a_folder_that_is_renamed_while_scanned_costs_only_itself() {
             );
         }
         let (ran, _) = sync(&site);
-        assert!(matches!(ran.code, Some(0 | 1)), "{}", ran.json);
+        // So many records that came and went are looked at by a person.
+        assert!(matches!(ran.code, Some(0 | 1 | 4)), "{}", ran.json);
     });
+    scan(&site).ok();
+    if sync(&site).0.code == Some(4) {
+        site.backup(&["approve", A]).ok();
+    }
     converges(&site);
 }
 
