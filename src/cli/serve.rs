@@ -8,8 +8,9 @@ use std::time::Duration;
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Context, progress, route};
+use super::{Context, progress};
 use crate::progress::Silent;
+use crate::replicate::control;
 use crate::replicate::home::HomeError;
 use crate::replicate::node::{Command, NodeError, Outcome, exit_code};
 use crate::replicate::serve::{Observer, ServeError, Stay, serve};
@@ -17,6 +18,8 @@ use crate::replicate::view::ViewOptions;
 
 /// Between two pulls that another process is asked for.
 const FOLLOW: Duration = Duration::from_secs(1);
+/// Before a home that was busy is opened again.
+const AGAIN: Duration = Duration::from_millis(50);
 
 /// Arguments of `serve`.
 #[derive(Debug, Args)]
@@ -56,23 +59,28 @@ pub(super) async fn stay(
     tokio::pin!(ended);
     let views = view.is_some();
     let credentials = super::credentials(home);
-    let served = serve(
-        home,
-        &credentials,
-        Stay { follow, view },
-        &*progress::monitor(),
-        observer.clone(),
-        &mut ended,
-    )
-    .await;
+    let served = loop {
+        let view = view.clone();
+        let served = serve(
+            home,
+            &credentials,
+            Stay { follow, view },
+            &*progress::monitor(),
+            observer.clone(),
+            &mut ended,
+        )
+        .await;
+        match served {
+            Err(ServeError::Node(NodeError::Home(HomeError::Busy(_)))) if follow && !views => {}
+            served => break served,
+        }
+        tokio::select! {
+            () = follow_beside(home, &observer) => {}
+            () = &mut ended => return by_signal(),
+        }
+    };
     match served {
         Ok(()) => by_signal(),
-        Err(ServeError::Node(NodeError::Home(HomeError::Busy(_)))) if follow && !views => {
-            tokio::select! {
-                () = follow_beside(home, &observer) => by_signal(),
-                () = &mut ended => by_signal(),
-            }
-        }
         Err(error @ (ServeError::CenterFollows | ServeError::CenterViews)) => {
             Outcome::error(exit_code::USAGE, &error)
         }
@@ -90,10 +98,15 @@ pub(super) fn by_signal() -> Outcome {
     }
 }
 
-/// Another process serves the home: it is asked to pull, again and again.
+/// Another process has the home: while it answers it is asked to pull, again
+/// and again. A command that has it for a moment does not.
 async fn follow_beside(home: &Path, observer: &Printed) {
     loop {
-        let outcome = route::execute(home, Command::Sync, Arc::new(Silent)).await;
+        let outcome = match control::ask(home, &Command::Sync, &Silent).await {
+            Ok(Some(outcome)) => outcome,
+            Ok(None) => return tokio::time::sleep(AGAIN).await,
+            Err(error) => Outcome::error(exit_code::FAILED, &error),
+        };
         observer.done(&outcome);
         tokio::time::sleep(FOLLOW).await;
     }
