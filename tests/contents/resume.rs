@@ -1,0 +1,100 @@
+//! Copies that are cut off: what was staged is not asked for again. The source
+//! runs in this process and counts what it hands out.
+
+use std::fs;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use ed25519_dalek::SigningKey;
+use hikae_protocol::digest::{Digest, parse_hex};
+use hikae_protocol::frame::FrameKind;
+use hikae_protocol::message::Contents;
+
+use crate::harness::Site;
+use crate::large::{noise, size};
+use crate::quic::Evil;
+use crate::tale::Tale;
+
+const MIB: u64 = 1024 * 1024;
+/// What a killed replica may have to ask for again: what it had not staged,
+/// and what was under way.
+const UNDER_WAY: u64 = 20 * MIB;
+
+fn tale_of(site: &Site, content: &[u8]) -> Tale {
+    let text = fs::read_to_string(site.path("center/node.key")).unwrap();
+    let key = SigningKey::from_bytes(&parse_hex(text.trim()).unwrap());
+    let mut tale = Tale::new(key);
+    tale.add("8888888", 1, content.to_vec());
+    tale
+}
+
+/// A source that tells the tale which is in `tale` when it is asked.
+fn source(site: &Site, tale: &Arc<Mutex<Tale>>, handed: &Arc<AtomicU64>) -> Evil {
+    let key = tale.lock().unwrap().key.clone();
+    let (tale, handed) = (tale.clone(), handed.clone());
+    let evil = Evil::new(
+        &key,
+        Arc::new(move |request| {
+            if request.kind == FrameKind::Contents {
+                let wanted: Contents = request.decode().unwrap();
+                let chunks = wanted.ranges.iter().filter_map(|range| range.chunk);
+                let bytes = chunks.map(|at| u64::from(at.chunk.bytes)).sum();
+                handed.fetch_add(bytes, Ordering::Relaxed);
+            }
+            tale.lock().unwrap().answer(request)
+        }),
+    );
+    let file = site.path("backup/hikae.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    let port = format!("127.0.0.1:{}", site.port);
+    fs::write(
+        file,
+        text.replace(&port, &format!("127.0.0.1:{}", evil.port)),
+    )
+    .unwrap();
+    evil
+}
+
+/// [S8-13] a replica is killed again and again in the middle of a large file,
+/// and the file's leaf moves on meanwhile: what was staged does not come
+/// again. HIKAE_RESUME_MB=2048 is the long run.
+#[test]
+fn a_large_file_is_gone_on_with_after_kills() {
+    let site = Site::empty();
+    site.configure(false);
+    let bytes = size("HIKAE_RESUME_MB", 96) as u64 * MIB;
+    let mut content = noise(bytes as usize, 1);
+    let tale = Arc::new(Mutex::new(tale_of(&site, &content)));
+    let handed = Arc::new(AtomicU64::new(0));
+    let _source = source(&site, &tale, &handed);
+    let kills = 3;
+    for kill in 0..kills {
+        let before = handed.load(Ordering::Relaxed);
+        let mut sync = site.spawn("backup", &["sync"]);
+        while handed.load(Ordering::Relaxed) - before < bytes / 4 {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        sync.kill();
+        if kill == 1 {
+            // Another file of the leaf, and other bytes in this one.
+            content.splice(1000..1000, noise(3000, 2));
+            let mut moved = tale_of(&site, &content);
+            moved.add("8888888", 2, b"another record".to_vec());
+            *tale.lock().unwrap() = moved;
+        }
+    }
+    let report = site.backup(&["sync"]).ok();
+    assert_eq!(report["roots_equal"], true, "{report:#}");
+    let total = handed.load(Ordering::Relaxed) - 2_500_000;
+    assert!(
+        total <= bytes + kills * UNDER_WAY,
+        "{} MiB of {} MiB were handed out",
+        total / MIB,
+        bytes / MIB
+    );
+    let shown = site.tree().join(crate::large::file_of("8888888"));
+    let shown = Digest::of_content(&fs::read(shown).unwrap());
+    assert_eq!(shown, Digest::of_content(&content));
+    site.backup(&["verify"]).ok();
+}
