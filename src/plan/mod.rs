@@ -46,6 +46,16 @@ impl WantedLeaf {
         }
     }
 
+    /// About how many bytes the answer has, before compression: what is large
+    /// comes apart.
+    pub fn answer_bytes(&self) -> u64 {
+        let contents = match self.inline {
+            true => self.weight.min(BUNDLE_BYTES as u64),
+            false => 0,
+        };
+        contents + LEAF_OVERHEAD
+    }
+
     /// What the source is asked for.
     pub fn want(&self) -> LeafWant {
         LeafWant {

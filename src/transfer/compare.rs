@@ -18,7 +18,10 @@ use hikae_protocol::snapshot::VerifiedSnapshot;
 use hikae_protocol::tree::{Child, ChildKind, child_path, node_digest};
 
 use super::link::LinkError;
-use super::replica::{PullError, REQUESTS, Round};
+use super::replica::{PullError, Round};
+
+/// About how many bytes of the answer are one list.
+const LIST_BYTES: u64 = 8 * 1024;
 
 /// Lists in one request.
 const LISTS: usize = 1024;
@@ -80,7 +83,7 @@ impl Round<'_> {
             waiting.sort_unstable_by(|one, two| one.path.cmp(&two.path));
             let mut answers = stream::iter(requests(waiting))
                 .map(|nodes| self.ask_lists(nodes))
-                .buffer_unordered(REQUESTS);
+                .buffer_unordered(self.links.requests());
             while let Some((nodes, answers)) = answers.try_next().await? {
                 open.append(&mut taken(nodes, answers, &mut found, seen)?);
             }
@@ -137,7 +140,10 @@ impl Round<'_> {
         let count = lists.len();
         let request = Lists { to: self.to, lists };
         let frame = Frame::message(FrameKind::Lists, &request).map_err(LinkError::from)?;
-        let answer = match self.ask(&frame, FrameKind::Listed).await {
+        let answer = match self
+            .ask(&frame, FrameKind::Listed, count as u64 * LIST_BYTES)
+            .await
+        {
             Err(PullError::Refused(refused)) if refused.code == RefusedCode::Moved => {
                 return Ok(None);
             }

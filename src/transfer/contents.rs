@@ -113,7 +113,7 @@ impl Round<'_> {
                         .await
                 }
             })
-            .buffered(PIECES);
+            .buffered(PIECES.max(self.links.requests()));
         let fault = || {
             PullError::Fault(format!(
                 "the content of {}/{} is not the proven one",
@@ -165,6 +165,7 @@ impl Round<'_> {
         ranges: Vec<Range>,
         done: &mut Done,
     ) -> Result<Pack, PullError> {
+        let bytes = ranges.iter().map(|range| u64::from(range.length)).sum();
         let contents = Contents {
             to: self.to,
             key: leaf.wanted.key.clone(),
@@ -172,7 +173,7 @@ impl Round<'_> {
         };
         done.requests += 1;
         let frame = Frame::message(FrameKind::Contents, &contents).map_err(LinkError::from)?;
-        let answer = self.ask(&frame, FrameKind::Ranges).await?;
+        let answer = self.ask(&frame, FrameKind::Ranges, bytes).await?;
         answer
             .unpack()
             .map_err(|error| PullError::Link(error.into()))

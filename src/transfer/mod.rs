@@ -2,21 +2,28 @@
 //! its law.
 //!
 //! `source` answers, `replica` asks; both speak through `link`, which knows
-//! quinn. What is asked for in which bundle is `plan`'s to decide.
+//! quinn. A replica asks a session, `links`: any link may answer, and which is
+//! asked is the `scheduler`'s to say. What is asked for in which bundle is
+//! `plan`'s to decide.
 
 mod adopt;
 mod compare;
 mod contents;
 mod incoming;
 mod link;
+mod links;
 mod lists;
+mod meter;
 mod proof;
 mod replica;
+mod route;
+mod scheduler;
 mod source;
 mod tls;
 mod wide;
 
-pub use link::{Link, LinkError, LinkStats, Listener, connect, listen};
+pub use link::{LinkError, LinkStats, Listener, SocketBuffers, listen};
+pub use links::{LinkFigures, Links, SessionFigures, Watch};
 pub use proof::Proven;
 pub use replica::{PullError, PullReport, acknowledge, pull};
 pub use source::serve;

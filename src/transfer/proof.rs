@@ -13,6 +13,7 @@ use hikae_protocol::snapshot::{NodeId, Snapshot, Standing, VerifiedSnapshot};
 use quinn::Connection;
 
 use super::link;
+use super::links::{Links, TRIES};
 use super::replica::{ANSWER_DEADLINE, PROOF_DEADLINE, PullError};
 use crate::catalogue::Catalogue;
 
@@ -58,7 +59,7 @@ struct Answer {
 ///
 /// Errors: `PullError`.
 pub(super) async fn prove(
-    connection: &Connection,
+    links: &Links,
     catalogue: &Catalogue,
     trusted: NodeId,
     known: Option<&Proven>,
@@ -67,7 +68,7 @@ pub(super) async fn prove(
         Some(known) => Some(known.snapshot.snapshot().clone()),
         None => catalogue.snapshot(),
     };
-    let answer = ask(connection, held.clone(), trusted).await?;
+    let answer = ask(links, held.clone(), trusted).await?;
     let snapshot = answer.snapshot.snapshot();
     match (answer.standing, known) {
         (Standing::Same, Some(known)) => return Ok(Proof::Proven(Box::new(known.clone()))),
@@ -95,7 +96,22 @@ pub(super) async fn prove(
 }
 
 /// Pulls, and takes what comes. More leaves than there can be are none.
-async fn ask(
+/// Asks by the link that answered first; by another if it is lost meanwhile.
+async fn ask(links: &Links, held: Option<Snapshot>, trusted: NodeId) -> Result<Answer, PullError> {
+    let mut tries = 1;
+    loop {
+        let connection = links.first().await?;
+        match ask_by(&connection, held.clone(), trusted).await {
+            Err(PullError::Link(error)) if connection.close_reason().is_some() && tries < TRIES => {
+                tracing::info!(%error, "asking for the proof by another connection");
+                tries += 1;
+            }
+            other => return other,
+        }
+    }
+}
+
+async fn ask_by(
     connection: &Connection,
     held: Option<Snapshot>,
     trusted: NodeId,

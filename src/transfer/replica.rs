@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use hikae_protocol::exchange::ExchangeError;
@@ -15,13 +15,13 @@ use hikae_protocol::message::{
 };
 use hikae_protocol::objectpath::LeafKey;
 use hikae_protocol::snapshot::{Cursor, NodeId, Snapshot, VerifiedSnapshot};
-use quinn::Connection;
 use serde::Serialize;
 
 use super::adopt::Adoptable;
 use super::compare::Seen;
 use super::incoming::{Bundle, Incoming, Taken, take};
-use super::link::{self, Link, LinkError};
+use super::link::LinkError;
+use super::links::Links;
 use super::proof::{Proof, Proven, prove};
 use crate::catalogue::{Catalogue, CatalogueError, LeafRecord, Totals};
 use crate::plan::{WantedLeaf, bundles};
@@ -31,8 +31,8 @@ use crate::progress::Monitor;
 pub(super) const PROOF_DEADLINE: Duration = Duration::from_secs(3600);
 /// For any other answer, and for every further part of one.
 pub(super) const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
-/// Requests for bundles that are on their way at once.
-pub(super) const REQUESTS: usize = 8;
+/// How often the links' figures are drawn.
+const DRAW: Duration = Duration::from_secs(1);
 /// Rounds against a source that keeps moving, at most.
 const ROUNDS_MAX: u64 = 100;
 /// Rounds that bring a snapshot with lacking contents, until they wait for
@@ -104,14 +104,14 @@ pub struct PullReport {
 ///
 /// Errors: `PullError`.
 pub async fn pull(
-    link: &Link,
+    links: &Links,
     catalogue: &Arc<Catalogue>,
     trusted: NodeId,
     adopt: Option<&Path>,
     monitor: &dyn Monitor,
 ) -> Result<PullReport, PullError> {
     let users = Arc::strong_count(catalogue);
-    let result = pull_rounds(link.connection(), catalogue, trusted, adopt, monitor).await;
+    let result = pull_rounds(links, catalogue, trusted, adopt, monitor).await;
     // After an error, work on blocking threads may still be storing; nobody
     // else may commit until it is done.
     while result.is_err() && Arc::strong_count(catalogue) > users {
@@ -121,7 +121,7 @@ pub async fn pull(
 }
 
 async fn pull_rounds(
-    connection: &Connection,
+    links: &Links,
     catalogue: &Arc<Catalogue>,
     trusted: NodeId,
     adopt: Option<&Path>,
@@ -138,16 +138,15 @@ async fn pull_rounds(
     for _ in 0..ROUNDS_MAX {
         report.rounds += 1;
         report.proof_round_trips += 1;
-        let (snapshot, proven) = match prove(connection, catalogue, trusted, known.as_ref()).await?
-        {
+        let (snapshot, proven) = match prove(links, catalogue, trusted, known.as_ref()).await? {
             Proof::Unchanged => break,
             Proof::Stale { same_epoch } => {
                 // Only the signer itself can begin another epoch, and once is
                 // enough to tell it.
-                let signer = link::peer_of(connection) == Some(trusted);
+                let signer = links.source() == trusted;
                 if same_epoch && signer && !report.stale {
                     report.stale = true;
-                    tell_beyond(connection, catalogue).await?;
+                    tell_beyond(links, catalogue).await?;
                     continue;
                 }
                 report.stale = true;
@@ -157,7 +156,7 @@ async fn pull_rounds(
             Proof::Apart(snapshot) => (*snapshot, None),
         };
         let round = Round {
-            connection,
+            links,
             catalogue,
             to: snapshot.snapshot().cursor,
             entries: snapshot.snapshot().entries,
@@ -192,14 +191,14 @@ async fn pull_rounds(
     if report.rounds == ROUNDS_MAX && commits == 0 {
         return Err(PullError::Moving);
     }
-    complete(connection, catalogue, &lacked, monitor, &mut report).await?;
+    complete(links, catalogue, &lacked, monitor, &mut report).await?;
     Ok(report)
 }
 
 /// Asks again for contents that an earlier pull lacked and that still are;
 /// what comes is committed.
 async fn complete(
-    connection: &Connection,
+    links: &Links,
     catalogue: &Arc<Catalogue>,
     lacked: &BTreeSet<LeafKey>,
     monitor: &dyn Monitor,
@@ -218,7 +217,7 @@ async fn complete(
         catalogue.unstage(&[])?;
     }
     let round = Round {
-        connection,
+        links,
         catalogue,
         to: snapshot.cursor,
         entries: snapshot.entries,
@@ -227,7 +226,7 @@ async fn complete(
     };
     let mut completed = stream::iter(still)
         .map(|key| round.complete(key))
-        .buffer_unordered(REQUESTS);
+        .buffer_unordered(links.requests());
     while let Some(done) = completed.try_next().await? {
         done.count_into(report);
     }
@@ -244,13 +243,13 @@ async fn complete(
 /// Tells the source how far this replica is.
 ///
 /// Errors: `PullError::Link`.
-pub async fn acknowledge(link: &Link, told: &Acknowledge) -> Result<(), PullError> {
+pub async fn acknowledge(links: &Links, told: &Acknowledge) -> Result<(), PullError> {
     let frame = Frame::message(FrameKind::Acknowledge, told).map_err(LinkError::from)?;
-    tell(link.connection(), &frame).await
+    Ok(links.tell(&frame).await?)
 }
 
 /// Shows the source its own snapshot that it no longer has.
-async fn tell_beyond(connection: &Connection, catalogue: &Catalogue) -> Result<(), PullError> {
+async fn tell_beyond(links: &Links, catalogue: &Catalogue) -> Result<(), PullError> {
     let Some(commit) = catalogue.commit_record() else {
         return Ok(());
     };
@@ -258,24 +257,12 @@ async fn tell_beyond(connection: &Connection, catalogue: &Catalogue) -> Result<(
         held: commit.signed,
     };
     let frame = Frame::message(FrameKind::Beyond, &beyond).map_err(LinkError::from)?;
-    tell(connection, &frame).await
-}
-
-/// Sends what has no answer, and waits until it was taken.
-async fn tell(connection: &Connection, frame: &Frame) -> Result<(), PullError> {
-    let (mut send, mut receive) = link::open(connection).await?;
-    link::send(&mut send, frame).await?;
-    let _ = send.finish();
-    while link::receive(&mut receive, ANSWER_DEADLINE)
-        .await?
-        .is_some()
-    {}
-    Ok(())
+    Ok(links.tell(&frame).await?)
 }
 
 /// One round: from what the replica holds to one snapshot.
 pub(super) struct Round<'a> {
-    connection: &'a Connection,
+    pub(super) links: &'a Links,
     pub(super) catalogue: &'a Arc<Catalogue>,
     pub(super) to: Cursor,
     /// Entries of that snapshot.
@@ -293,12 +280,19 @@ impl Round<'_> {
         let files = describe(snapshot.snapshot(), wanted.len());
         self.monitor.stage(&files, Some(wanted.len() as u64));
         let cut = bundles(wanted);
+        self.links
+            .expect(cut.iter().map(|bundle| weight(bundle)).sum());
         let mut taken = stream::iter(cut)
             .map(|bundle| self.bundle(bundle))
-            .buffer_unordered(REQUESTS);
+            .buffer_unordered(self.links.requests());
         let moved = report.leaves_moved;
+        let mut drawn = Instant::now();
         while let Some(done) = taken.try_next().await? {
             done.count_into(report);
+            if drawn.elapsed() >= DRAW {
+                drawn = Instant::now();
+                self.monitor.links(&self.links.watch().figures().line());
+            }
         }
         if report.leaves_moved > moved {
             return Ok(false);
@@ -465,7 +459,8 @@ impl Round<'_> {
             };
             done.requests += 1;
             let frame = Frame::message(FrameKind::Fetch, &fetch).map_err(LinkError::from)?;
-            let answer = match self.ask(&frame, FrameKind::Bundle).await {
+            let bytes = weight(waiting.iter().map(|leaf| &leaf.wanted));
+            let answer = match self.ask(&frame, FrameKind::Bundle, bytes).await {
                 Err(PullError::Refused(refused)) if refused.code == RefusedCode::Moved => {
                     done.moved += waiting.len() as u64;
                     return Ok(done);
@@ -505,17 +500,14 @@ impl Round<'_> {
         Ok(waiting)
     }
 
+    /// Asks by any link for about so many bytes.
     pub(super) async fn ask(
         &self,
         request: &Frame,
         expected: FrameKind,
+        bytes: u64,
     ) -> Result<Frame, PullError> {
-        let (mut send, mut receive) = link::open(self.connection).await?;
-        link::send(&mut send, request).await?;
-        let _ = send.finish();
-        let answer = link::receive(&mut receive, ANSWER_DEADLINE)
-            .await?
-            .ok_or(LinkError::Ended)?;
+        let answer = self.links.ask(request, bytes).await?;
         match answer.kind {
             kind if kind == expected => Ok(answer),
             FrameKind::Refused => Err(PullError::Refused(
@@ -548,6 +540,14 @@ impl Done {
         report.contents_referenced += self.referenced;
         report.contents_adopted += self.adopted;
     }
+}
+
+/// About how many bytes the answer for these leaves has, before compression.
+fn weight<'a>(leaves: impl IntoIterator<Item = &'a WantedLeaf>) -> u64 {
+    let leaves = leaves.into_iter();
+    leaves
+        .map(WantedLeaf::answer_bytes)
+        .fold(0, u64::saturating_add)
 }
 
 fn describe(snapshot: &Snapshot, leaves: usize) -> String {

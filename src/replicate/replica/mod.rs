@@ -26,7 +26,7 @@ use crate::config::{Config, Source};
 use crate::progress::Monitor;
 use crate::publish::{PublishError, PublishReport, PublishedMark, Targets, publish};
 use crate::transfer::{
-    Link, LinkError, LinkStats, PullError, PullReport, acknowledge, connect, pull,
+    LinkFigures, LinkStats, Links, PullError, PullReport, SessionFigures, Watch, acknowledge, pull,
 };
 use crate::walk::{LeftOut, LeftOutReason};
 
@@ -66,8 +66,10 @@ pub struct SyncReport {
     pub source: String,
     /// What the pull did.
     pub pull: PullReport,
-    /// What the connection moved.
+    /// What all links together moved.
     pub link: LinkStats,
+    /// What each link did.
+    pub links: Vec<LinkFigures>,
     /// Seconds for handshake, pull and commit.
     pub pull_seconds: f64,
     /// What the publication did; none without a tree.
@@ -122,6 +124,8 @@ pub struct Replica {
     last: Mutex<Option<SyncReport>>,
     /// Sources that could not be pulled from, and when that was.
     unreached: Mutex<BTreeMap<NodeId, Instant>>,
+    /// The links of the pull that goes on, or was the last: by source.
+    session: Mutex<Option<(NodeId, Watch)>>,
     /// One sync or verification at a time.
     turn: tokio::sync::Mutex<()>,
     /// Held by those who look back, and by a pruning against them.
@@ -144,6 +148,7 @@ impl Replica {
             catalogue,
             last: Mutex::new(None),
             unreached: Mutex::new(BTreeMap::new()),
+            session: Mutex::new(None),
             turn: tokio::sync::Mutex::new(()),
             past: RwLock::new(()),
         })
@@ -177,6 +182,14 @@ impl Replica {
     /// The last sync of this process.
     pub fn last_sync(&self) -> Option<SyncReport> {
         locked(&self.last).clone()
+    }
+
+    /// The links to this source in the pull that goes on, or was the last of
+    /// this process.
+    pub fn session(&self, source: &NodeId) -> Option<SessionFigures> {
+        let session = locked(&self.session);
+        let of_it = session.as_ref().filter(|session| session.0 == *source);
+        of_it.map(|session| session.1.figures())
     }
 
     /// What the tree shows.
@@ -285,14 +298,16 @@ impl Replica {
         started: Instant,
         monitor: &dyn Monitor,
     ) -> Result<SyncReport, SourceError> {
-        let (link, mut notes) = self.connect(source, monitor).await?;
+        let links = Links::open(source, &self.home.key);
+        *locked(&self.session) = Some((source.id, links.watch().clone()));
+        let mut notes = vec![];
         if self.config().seal && self.config().tree.is_some() {
             let note = "seal = true: the store is sealed, the published tree is in clear";
             monitor.note(note);
             notes.push(note.into());
         }
         let result = pull(
-            &link,
+            &links,
             &self.catalogue,
             source.signer(),
             self.config().tree.as_deref(),
@@ -312,46 +327,17 @@ impl Replica {
         if let (Ok(pulled), Ok(shown)) = (&result, &published)
             && (pulled.changed || shown.as_ref().is_some_and(|shown| shown.leaves > 0))
         {
-            self.acknowledge(&link).await;
+            self.acknowledge(&links).await;
         }
-        report.link = link.stats();
-        link.close().await;
+        let figures = links.close().await;
+        figures.notes.iter().for_each(|note| monitor.note(note));
+        report.link = figures.total();
+        report.links = figures.links;
+        report.notes.extend(figures.notes);
         report.pull = result.map_err(SourceError::from)?;
         report.publish = published.map_err(|error| SourceError::Stop(error.into()))?;
         self.describe(&mut report).map_err(SourceError::Stop)?;
         Ok(report)
-    }
-
-    async fn connect(
-        &self,
-        source: &Source,
-        monitor: &dyn Monitor,
-    ) -> Result<(Link, Vec<String>), SourceError> {
-        let mut failures = Vec::new();
-        for link in &source.link {
-            let mut notes = Vec::new();
-            if link.rate.is_some() || link.hours.is_some() {
-                notes.push(format!(
-                    "link {}: rate and hours are not in force in this version",
-                    link.name
-                ));
-            }
-            if source.link.len() > 1 {
-                notes.push(format!(
-                    "of {} links one is used at a time in this version: {}",
-                    source.link.len(),
-                    link.name
-                ));
-            }
-            notes.iter().for_each(|note| monitor.note(note));
-            match connect(source, link, &self.home.key).await {
-                Ok(link) => return Ok((link, notes)),
-                Err(error) => failures.push(error.to_string()),
-            }
-        }
-        Err(SourceError::Next(PullError::Link(LinkError::Lost(
-            failures.join("; "),
-        ))))
     }
 
     async fn publish(&self, monitor: &dyn Monitor) -> Result<Option<PublishReport>, PublishError> {
@@ -365,13 +351,13 @@ impl Replica {
             .map(Some)
     }
 
-    async fn acknowledge(&self, link: &Link) {
+    async fn acknowledge(&self, links: &Links) {
         let told = Acknowledge {
             durable: self.catalogue.snapshot().map(|snapshot| snapshot.cursor),
             published: self.published().ok().flatten().and_then(|mark| mark.cursor),
             lacking: self.left_out().map_or(0, |(total, _)| total),
         };
-        if let Err(error) = acknowledge(link, &told).await {
+        if let Err(error) = acknowledge(links, &told).await {
             tracing::warn!(%error, "the source was not told how far we are");
         }
     }
