@@ -10,6 +10,7 @@ use ed25519_dalek::SigningKey;
 use hikae_protocol::frame::{FRAME_HEADER_BYTES, Frame, FrameError, FrameHeader};
 use hikae_protocol::limits::{REQUEST_BYTES_MAX, STREAMS_MAX};
 use hikae_protocol::snapshot::NodeId;
+use quinn::congestion::BbrConfig;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{
     Connection, Endpoint, EndpointConfig, ReadError, RecvStream, SendStream, TokioRuntime,
@@ -151,6 +152,9 @@ fn transport() -> TransportConfig {
     transport
         .max_concurrent_uni_streams(VarInt::from_u32(0))
         .send_window(CONNECTION_WINDOW)
+        // Cubic takes every lost packet for a full queue: at 5 % of random
+        // loss it was twelve times slower.
+        .congestion_controller_factory(Arc::new(BbrConfig::default()))
         // An answer is finished before the next one begins: what was asked
         // for first is there first.
         .send_fairness(false)

@@ -280,8 +280,7 @@ impl Round<'_> {
         let files = describe(snapshot.snapshot(), wanted.len());
         self.monitor.stage(&files, Some(wanted.len() as u64));
         let cut = bundles(wanted);
-        self.links
-            .expect(cut.iter().map(|bundle| weight(bundle)).sum());
+        self.links.expect(cut.iter().map(weight).sum());
         let mut taken = stream::iter(cut)
             .map(|bundle| self.bundle(bundle))
             .buffer_unordered(self.links.requests());

@@ -138,7 +138,7 @@ fn a_flapping_link_costs_its_own_share() {
         }
     }
     let steady = Path::new(6e6, 30);
-    let alone = run(&[steady.clone()], &bundles(200), WINDOW);
+    let alone = run(std::slice::from_ref(&steady), &bundles(200), WINDOW);
     let both = run(&[steady, flapping], &bundles(200), WINDOW);
     assert!(both.seconds < alone.seconds * 0.75, "{both:?} {alone:?}");
     assert_twice_is_bounded(&both, BUNDLE);
@@ -238,7 +238,7 @@ proptest! {
             };
             path = path.at(at, change);
         }
-        path.changes.sort_by(|one, two| one.0.cmp(&two.0));
+        path.changes.sort_by_key(|change| change.0);
         let steady = Path::new(healthy.0 * 1e6, healthy.1);
         let paths = match first {
             true => [path, steady.clone()],
