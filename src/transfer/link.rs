@@ -14,7 +14,7 @@ use quinn::congestion::BbrConfig;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{
     Connection, Endpoint, EndpointConfig, ReadError, RecvStream, SendStream, TokioRuntime,
-    TransportConfig, VarInt,
+    TransportConfig, VarInt, WriteError,
 };
 use rustix::net::sockopt;
 use rustls::pki_types::CertificateDer;
@@ -364,13 +364,17 @@ pub(super) async fn connect(
     })
 }
 
-/// TLS alerts of a peer that does not know our key, in words.
-fn explained(error: &quinn::ConnectionError) -> String {
+/// Whether a peer does not know our key, or has another one than the pinned:
+/// asking again changes nothing.
+pub(super) fn is_refusal(error: &quinn::ConnectionError) -> bool {
     let text = error.to_string();
-    let is_refusal = text.contains("certificate")
-        || text.contains("CertificateUnknown")
-        || text.contains("access");
-    match is_refusal {
+    text.contains("certificate") || text.contains("CertificateUnknown") || text.contains("access")
+}
+
+/// TLS alerts of a peer that does not know our key, in words.
+pub(super) fn explained(error: &quinn::ConnectionError) -> String {
+    let text = error.to_string();
+    match is_refusal(error) {
         true => format!(
             "the peer's key is not the pinned one, or it does not know ours ([[peer]] there): {text}"
         ),
@@ -407,7 +411,10 @@ pub(super) async fn send(stream: &mut SendStream, frame: &Frame) -> Result<(), L
     stream
         .write_all_chunks(&mut [header, frame.payload.clone()])
         .await
-        .map_err(|error| lost(&error))
+        .map_err(|error| match error {
+            WriteError::ConnectionLost(error) => LinkError::Lost(explained(&error)),
+            other => lost(&other),
+        })
 }
 
 /// Receives a frame, or none at the end of the stream. Memory is taken as

@@ -98,6 +98,7 @@ struct Waiting {
     request: Frame,
     answer: oneshot::Sender<Result<Frame, LinkError>>,
     attempts: usize,
+    asked: Duration,
 }
 
 struct Attempt {
@@ -121,6 +122,8 @@ pub(super) struct Driver {
     order: Vec<usize>,
     /// When the last connection was there.
     alive: Duration,
+    /// When the last answer came that was used.
+    heard: Duration,
     next_request: u64,
     open: watch::Sender<Open>,
     watch: Watch,
@@ -152,6 +155,7 @@ impl Driver {
             work: JoinSet::new(),
             order: vec![],
             alive: Duration::ZERO,
+            heard: Duration::ZERO,
             next_request: 0,
             open,
             watch,
@@ -217,6 +221,7 @@ impl Driver {
                     request,
                     answer,
                     attempts: 0,
+                    asked: self.begun.elapsed(),
                 };
                 self.requests.insert(id, waiting);
             }
@@ -255,6 +260,13 @@ impl Driver {
             self.scheduler.drop_request(request);
             return;
         };
+        let silent = self
+            .begun
+            .elapsed()
+            .saturating_sub(self.heard.max(waiting.asked));
+        if waiting.attempts >= TRIES && silent >= ANSWER_DEADLINE {
+            return self.fail_request(request, LinkError::Silent(silent));
+        }
         waiting.attempts += 1;
         let frame = waiting.request.clone();
         let meter = Arc::new(self.paths[link].meter.of_answer());
@@ -341,8 +353,13 @@ impl Driver {
         let Some(current) = current.filter(|current| current.stable_id() == connection) else {
             return;
         };
-        let why = current.close_reason().map(|reason| reason.to_string());
+        let reason = current.close_reason();
+        let why = reason.as_ref().map(link::explained);
         tracing::info!(link = path.options.name, ?why, "a link was lost");
+        if reason.as_ref().is_some_and(link::is_refusal) {
+            // It never was one.
+            path.connections -= 1;
+        }
         path.error = Some(format!(
             "link {} to {}: {}",
             path.options.name,
@@ -366,7 +383,10 @@ impl Driver {
             .answered(self.now(), attempt, bytes, first_byte);
         self.stop(stopped);
         match self.requests.remove(&done.request).filter(|_| first) {
-            Some(waiting) => drop(waiting.answer.send(Ok(frame))),
+            Some(waiting) => {
+                self.heard = self.now();
+                let _ = waiting.answer.send(Ok(frame));
+            }
             None => self.scheduler.wasted(done.link, bytes),
         }
     }
@@ -381,13 +401,6 @@ impl Driver {
         self.scheduler.wasted(link, done.meter.of_this());
         if gone {
             // The lease ends with the connection, which is looked at alone.
-            let spent = self
-                .requests
-                .get(&request)
-                .is_some_and(|waiting| waiting.attempts >= TRIES);
-            if spent {
-                self.fail_request(request, error);
-            }
             return;
         }
         if !self.scheduler.failed(attempt) {
@@ -462,7 +475,8 @@ impl Driver {
         };
         if hopeless {
             let errors = self.paths.iter().filter_map(|path| path.error.clone());
-            self.fail(errors.collect::<Vec<_>>().join("; "));
+            let errors = errors.collect::<Vec<_>>().join("; ");
+            self.fail(format!("no link answers: {errors}"));
         }
     }
 
