@@ -479,3 +479,40 @@ fn a_scan_with_a_failed_call_says_so() {
     failed(Scene::first_scan());
     failed(Scene::later_scan());
 }
+
+/// [S11-4] a time is a file's own, and is not kept by a sync of its folder: it
+/// is synced before the mark says that it is shown.
+#[test]
+fn a_changed_time_is_synced_before_the_mark() {
+    const TEST: &str = "a_changed_time_is_synced_before_the_mark";
+    if is_impossible(TEST) {
+        return;
+    }
+    let site = Site::empty();
+    site.configure(false);
+    let path = format!("0410000001/STD01/{}", harness::record("1000001", 1));
+    site.put(&path, b"a message");
+    site.center(&["scan"]).ok();
+    site.sync().ok();
+    let file = fs::File::open(site.volumes().join(&path)).unwrap();
+    file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+    site.center(&["scan", "--walk"]).ok();
+    let center = site.serve();
+    let (trace, home) = (site.text("trace"), site.text("backup"));
+    let calls = "trace=utimensat,syncfs,fsync,rename,renameat,renameat2";
+    let strace = ["strace", "-f", "-y", "-qq", "-e", calls, "-o", &trace];
+    let mark = "published";
+    harness::hikae_under(&strace, &["sync", "--home", &home]).ok();
+    center.end();
+    let text = fs::read_to_string(trace).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    let last = |what: &dyn Fn(&str) -> bool| lines.iter().rposition(|line| what(line)).unwrap();
+    let set = last(&|line| line.contains("utimensat("));
+    let shown = last(&|line| line.contains("rename") && line.contains(mark));
+    let synced = |line: &&str| {
+        let own = line.contains("fsync(") && line.contains("_20250401_OMP-01_");
+        own || line.contains("syncfs(")
+    };
+    assert!(lines[set..shown].iter().any(synced), "{text}");
+    assert_same(&site.volumes(), &site.tree());
+}

@@ -43,7 +43,7 @@ pub const PROOF_TOTAL_MAX: u64 = 64 * 1024 * 1024;
 pub const PASSING_LEAVES_MAX: u64 = 64 * 1024;
 /// Requests that a source answers at once on one connection.
 pub const STREAMS_MAX: u32 = 32;
-/// The window of a zstd frame, as a power of two (8 MiB).
-pub const ZSTD_WINDOW_LOG_MAX: u32 = 23;
+/// Bytes of the window that a zstd frame declares.
+pub const ZSTD_WINDOW_BYTES_MAX: u64 = 8 * 1024 * 1024;
 /// Bytes of an error's text.
 pub const ERROR_TEXT_BYTES_MAX: usize = 1024;

@@ -7,9 +7,9 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use zstd::bulk::{Compressor, Decompressor};
-use zstd::zstd_safe::DParameter;
+use zstd::zstd_safe::find_frame_compressed_size;
 
-use crate::limits::{PACK_ITEMS_MAX, PACK_RAW_BYTES_MAX, ZSTD_WINDOW_LOG_MAX};
+use crate::limits::{PACK_ITEMS_MAX, PACK_RAW_BYTES_MAX, ZSTD_WINDOW_BYTES_MAX};
 
 /// How a pack's bytes are coded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,14 +146,31 @@ impl Pack {
 }
 
 fn decompress(data: &[u8], declared: usize) -> Result<Vec<u8>, PackError> {
-    let wrong = |_| PackError::Compression {
+    let wrong = PackError::Compression {
         declared: declared as u32,
     };
-    let mut decompressor = Decompressor::new().map_err(wrong)?;
-    decompressor
-        .set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW_LOG_MAX))
-        .map_err(wrong)?;
-    decompressor.decompress(data, declared).map_err(wrong)
+    // Decoding in one go takes no window, and would go on with a second frame.
+    if find_frame_compressed_size(data) != Ok(data.len())
+        || window_bytes(data).is_none_or(|bytes| bytes > ZSTD_WINDOW_BYTES_MAX)
+    {
+        return Err(wrong);
+    }
+    let decoded = Decompressor::new().and_then(|mut zstd| zstd.decompress(data, declared));
+    decoded.map_err(|_| wrong)
+}
+
+/// The window that a zstd frame declares, in bytes; 0: its whole content is
+/// the window. None if it is no frame. RFC 8878, 3.1.1.1.
+fn window_bytes(frame: &[u8]) -> Option<u64> {
+    let (descriptor, window) = match frame {
+        [0x28, 0xb5, 0x2f, 0xfd, descriptor, window, ..] => (*descriptor, u64::from(*window)),
+        _ => return None,
+    };
+    if descriptor & 0x20 != 0 {
+        return Some(0);
+    }
+    let base = 1 << (10 + (window >> 3));
+    Some(base + base / 8 * (window & 7))
 }
 
 /// The items of a decoded pack.
@@ -316,6 +333,38 @@ mod tests {
             Pack::from_parts(1, u32::MAX, bomb).unwrap_err(),
             PackError::Large(u64::from(u32::MAX))
         );
+    }
+
+    /// [S4-8] one frame, with a window that is not too wide.
+    #[test]
+    fn two_frames_or_a_wide_window_are_refused() {
+        use zstd::zstd_safe::CParameter;
+        let body = [b"\x01\0\0\0\xf8\xff\x0f\0".as_slice(), &vec![7; 0xf_fff8]].concat();
+        let declared = body.len() as u32;
+        let unpack = |data: Vec<u8>| Pack::from_parts(1, declared, data.into()).unwrap().unpack();
+        let refused = PackError::Compression { declared };
+        // A stream whose length is not said at its begin declares a window.
+        let with_window = |log| {
+            let mut encoder = zstd::stream::Encoder::new(Vec::new(), 3).unwrap();
+            encoder.set_parameter(CParameter::WindowLog(log)).unwrap();
+            std::io::Write::write_all(&mut encoder, &body).unwrap();
+            encoder.finish().unwrap()
+        };
+        assert_eq!(unpack(with_window(23)).unwrap().len(), 1);
+        assert_eq!(unpack(with_window(24)).unwrap_err(), refused);
+        let half = body.len() / 2;
+        let frames =
+            [&body[..half], &body[half..]].map(|part| zstd::bulk::compress(part, 3).unwrap());
+        assert_eq!(unpack(frames.concat()).unwrap_err(), refused);
+        let empty = zstd::bulk::compress(b"", 3).unwrap();
+        let whole = zstd::bulk::compress(&body, 3).unwrap();
+        assert_eq!(unpack(whole.clone()).unwrap().len(), 1);
+        assert_eq!(unpack([&whole[..], &empty].concat()).unwrap_err(), refused);
+        let skipped = [&b"\x50\x2a\x4d\x18\x01\0\0\0x"[..], &whole].concat();
+        assert_eq!(unpack(skipped).unwrap_err(), refused);
+        for cut in 0..whole.len() {
+            assert_eq!(unpack(whole[..cut].to_vec()).unwrap_err(), refused);
+        }
     }
 
     /// [S4-6] count, lengths and items fill the body exactly, and the count

@@ -216,6 +216,9 @@ fn take(
 ) -> Result<(), CatalogueError> {
     for (index, item) in items.iter().enumerate() {
         let wrong = |source: DecodeError| wrong(0, index as u32, "item of a checkpoint", source);
+        if end.is_some() {
+            return Err(wrong(DecodeError::Trailing(item.len())));
+        }
         match kind {
             BlockKind::CheckpointLeaves => {
                 let leaf: CheckpointLeaf = decode(item).map_err(wrong)?;

@@ -31,6 +31,33 @@ pub fn read_small(path: &Path) -> Result<Option<Vec<u8>>, DiskError> {
     Ok(Some(bytes))
 }
 
+/// Makes a folder with those above it, where they are missing, durably.
+///
+/// Errors: `DiskError`.
+pub fn create_folder(path: &Path) -> Result<(), DiskError> {
+    let wrong = |action: &'static str, path: &Path| {
+        let path = path.to_path_buf();
+        move |error: std::io::Error| DiskError::at(action, &path, errno(&error))
+    };
+    let missing: Vec<&Path> = path.ancestors().take_while(|path| !path.is_dir()).collect();
+    fs::create_dir_all(path).map_err(wrong("create", path))?;
+    // That of a folder that is there, too: who made it may have been stopped.
+    let made = missing.iter().rev().copied();
+    for folder in made.chain(missing.is_empty().then_some(path)) {
+        let above = match folder.parent() {
+            None => continue,
+            Some(above) if above.as_os_str().is_empty() => Path::new("."),
+            Some(above) => above,
+        };
+        match fs::File::open(above).and_then(|above| above.sync_all()) {
+            // Nobody without rights there made it just now.
+            Err(error) if missing.is_empty() && error.kind() == ErrorKind::PermissionDenied => {}
+            synced => synced.map_err(wrong("sync the folder of", folder))?,
+        }
+    }
+    Ok(())
+}
+
 /// Replaces a file so that after a power cut it holds the old or the new
 /// bytes, whole.
 ///

@@ -15,7 +15,7 @@ pub(crate) mod sabotage;
 mod stat;
 mod store;
 
-pub use atomic::{read_small, replace_file};
+pub use atomic::{create_folder, read_small, replace_file};
 pub use directory::{Directory, Item, ItemKind};
 pub use record::{Record, read_record, write_record};
 pub use stat::{FileStat, RootIdentity};

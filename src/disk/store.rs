@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use lru::LruCache;
 use rustix::io::Errno;
 
-use super::{DiskError, errno};
+use super::{DiskError, create_folder, errno};
 
 /// Open files, at most.
 const FILES_MAX: NonZeroUsize = NonZeroUsize::new(64).unwrap();
@@ -121,19 +121,9 @@ impl StoreFolder {
     ///
     /// Errors: `DiskError`.
     pub fn open(folder: &Path, folders: &[&str]) -> Result<StoreFolder, DiskError> {
-        let wrong = |action: &'static str, path: &Path| {
-            let path = path.to_path_buf();
-            move |error: std::io::Error| DiskError::at(action, &path, errno(&error))
-        };
-        fs::create_dir_all(folder).map_err(wrong("create", folder))?;
+        create_folder(folder)?;
         for below in folders {
-            let path = folder.join(below);
-            fs::create_dir_all(&path).map_err(wrong("create", &path))?;
-        }
-        for path in [Some(folder), folder.parent()].into_iter().flatten() {
-            File::open(path)
-                .and_then(|folder| folder.sync_all())
-                .map_err(wrong("sync", path))?;
+            create_folder(&folder.join(below))?;
         }
         Ok(StoreFolder {
             folder: folder.to_path_buf(),

@@ -17,6 +17,8 @@ use crate::walk::look_at;
 #[derive(Default)]
 pub(super) struct Touched {
     folders: BTreeMap<Vec<u8>, Directory>,
+    /// Files that got another time and nothing else.
+    pub(super) times: u64,
 }
 
 impl Touched {
@@ -295,7 +297,7 @@ impl LeafPlan {
         for entry in &steps.touches {
             let (above, name) = entry.path.split_name();
             let folder = self.open_folder(root, above, touched)?;
-            touch(&folder, name, entry)?;
+            touched.times += u64::from(touch(&folder, name, entry)?);
         }
         self.remove_empty(root, &vacated, touched)
     }
@@ -313,7 +315,7 @@ impl LeafPlan {
         let source = self.open_folder(root, from_above, touched)?;
         let target = self.open_folder(root, to_above, touched)?;
         source.rename(from_name, &target, to_name)?;
-        touch(&target, to_name, to)?;
+        touched.times += u64::from(touch(&target, to_name, to)?);
         self.report.files_renamed += 1;
         vacated.insert(from_above.to_vec());
         Ok(())
@@ -437,14 +439,16 @@ fn open_touched(
     Ok(folder)
 }
 
-fn touch(folder: &Directory, name: &[u8], entry: &Entry) -> Result<(), PublishError> {
+/// Sets the time of a file; says whether it was another.
+fn touch(folder: &Directory, name: &[u8], entry: &Entry) -> Result<bool, PublishError> {
     let stat = folder.stat_file(name)?;
     if stat.is_some_and(|stat| stat.mtime_ns == Some(entry.mtime_ns)) {
-        return Ok(());
+        return Ok(false);
     }
     let file = folder.open_file(name)?;
     let wrong = |errno| PublishError::Disk(folder.error("set the time of", name, errno));
-    set_mtime(&file, entry.mtime_ns).map_err(wrong)
+    set_mtime(&file, entry.mtime_ns).map_err(wrong)?;
+    Ok(true)
 }
 
 /// After an unclean stop: what really lies in the leaf's directory. Files

@@ -30,7 +30,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::catalogue::{Catalogue, CatalogueError};
-use crate::disk::{Directory, DiskError};
+use crate::disk::{Directory, DiskError, create_folder};
 use crate::progress::Monitor;
 use leaf::{LeafPlan, LeafTask, Touched};
 use staging::Staging;
@@ -153,8 +153,7 @@ pub fn publish(
 }
 
 fn open_tree(tree: &Path) -> Result<Directory, PublishError> {
-    std::fs::create_dir_all(tree)
-        .map_err(|error| DiskError::at("create", tree, crate::disk::errno(&error)))?;
+    create_folder(tree)?;
     Ok(Directory::open_root(tree)?)
 }
 
@@ -280,13 +279,16 @@ impl Publication<'_> {
             .collect();
         let mut report = PublishReport::default();
         let mut changed = 0;
+        let mut times = 0;
         for (counts, touched) in shown? {
             changed += counts.files_renamed + counts.files_removed;
+            times += touched.times;
             report.add(counts);
             if each {
                 touched.sync()?;
             }
         }
-        Ok((report, !each || changed >= SYNC_EACH_MAX))
+        // A time is a file's own: to sync its folder need not keep it.
+        Ok((report, !each || times > 0 || changed >= SYNC_EACH_MAX))
     }
 }

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use super::identity::{self, IdentityError};
 use super::passphrase::{self, Credentials, PassphraseError};
 use crate::config::{Config, ConfigError, FILE_NAME, Role, template};
-use crate::disk::{DiskError, replace_file};
+use crate::disk::{DiskError, create_folder, replace_file};
 use crate::seal::SealOptions;
 
 /// Why a home can't be used.
@@ -82,7 +82,7 @@ impl Home {
     ///
     /// Errors: `HomeError`; nothing that is there is overwritten.
     pub fn create(path: &Path, role: Role) -> Result<SigningKey, HomeError> {
-        std::fs::create_dir_all(path).map_err(|error| wrong("create", path, &error))?;
+        create_folder(path)?;
         let file = path.join(FILE_NAME);
         if file.exists() {
             return Err(HomeError::Present(file));

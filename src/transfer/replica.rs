@@ -135,7 +135,13 @@ async fn pull_rounds(
     let mut seen = Seen::default();
     let adoptable = adopt.and_then(|path| Adoptable::open(catalogue, path));
     let adoptable = adoptable.map(Arc::new);
-    for _ in 0..ROUNDS_MAX {
+    loop {
+        if report.rounds == ROUNDS_MAX {
+            match commits {
+                0 => return Err(PullError::Moving),
+                _ => break,
+            }
+        }
         report.rounds += 1;
         report.proof_round_trips += 1;
         let (snapshot, proven) = match prove(connection, catalogue, trusted, known.as_ref()).await?
@@ -188,9 +194,6 @@ async fn pull_rounds(
         if commits == LACKING_ROUNDS || catalogue.lacking()?.is_empty() {
             break;
         }
-    }
-    if report.rounds == ROUNDS_MAX && commits == 0 {
-        return Err(PullError::Moving);
     }
     complete(connection, catalogue, &lacked, monitor, &mut report).await?;
     Ok(report)

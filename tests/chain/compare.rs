@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use serde_json::Value;
 
@@ -13,8 +12,6 @@ use crate::harness::{Site, number};
 /// cursor of the old one means anything.
 fn another_life(site: &Site) {
     fs::remove_dir_all(site.path("center/store")).unwrap();
-    // Lives are told apart by the second in which they began.
-    std::thread::sleep(Duration::from_millis(1100));
 }
 
 fn scanned_and_synced(site: &Site) -> Value {

@@ -566,12 +566,12 @@ def unzstd(coded, raw):
         step = len(coded) if known == raw else 64
         body = bytearray()
         for at in range(0, len(coded), step):
-            need(not decoder.eof, "bytes behind the zstd frame [S4-5]")
+            need(not decoder.eof, "bytes behind the zstd frame [S4-8]")
             body += decoder.decompress(coded[at : at + step])
             need(len(body) <= raw, "more than the declared size [S4-5]")
     except zstandard.ZstdError as error:
-        raise Malformed(f"no zstd frame: {error} [S4-5]") from error
-    need(decoder.eof and not decoder.unused_data, "not one whole zstd frame [S4-5]")
+        raise Malformed(f"no zstd frame: {error} [S4-8]") from error
+    need(decoder.eof and not decoder.unused_data, "not one whole zstd frame [S4-8]")
     need(len(body) == raw, "less than the declared size [S4-5]")
     return bytes(body)
 
