@@ -192,14 +192,19 @@ fn a_seal_that_protects_nothing_or_has_no_passphrase_is_refused() {
         &["seal = true", "storage"],
     );
     let backup = |more: &str| backup("").replacen('\n', &format!("\n{more}\n"), 1);
-    refused(
-        backup("seal = true").as_bytes(),
-        &["seal = true", "passphrase_file"],
+    // What stays waits for `unlock`; everything else says what is wanting.
+    let unnamed = home_with(backup("seal = true").as_bytes());
+    let error = run(unnamed.path(), &["sync"]).failed(2);
+    assert!(
+        error.contains("hikae.toml") && error.contains("passphrase_file"),
+        "{error}"
     );
     refused(
         backup("passphrase_file = \"p\"").as_bytes(),
         &["seal = true", "passphrase_file"],
     );
+    let laptop = backup("").replacen("backup", "laptop", 1);
+    refused(laptop.as_bytes(), &["laptop", "seal = true"]);
     refused(backup("seal = \"yes\"").as_bytes(), &["line 2", "boolean"]);
     let home = home_with(backup("seal = true\npassphrase_file = \"p\"").as_bytes());
     let path = home.path().join("p");

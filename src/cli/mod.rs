@@ -26,6 +26,7 @@ mod serve;
 mod snapshots;
 mod status;
 mod sync;
+mod unlock;
 mod verify;
 mod view;
 
@@ -36,7 +37,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::replicate::node::{Outcome, exit_code};
-use crate::replicate::passphrase::{Credentials, must_be_typed};
+use crate::replicate::passphrase::{Credentials, Typing, typing};
 use crate::seal::Passphrase;
 
 /// Replication of SS-MIX2 medical records: every copy proves that it is
@@ -94,6 +95,8 @@ enum Subcommands {
     Status,
     /// Show the records in a browser.
     View(view::ViewArguments),
+    /// Give the passphrase to a process that waits for it.
+    Unlock(unlock::UnlockArguments),
     /// Give a sealed store another passphrase.
     Passphrase(passphrase::PassphraseArguments),
     /// Check or export what the viewer showed to whom.
@@ -125,9 +128,11 @@ fn credentials(home: &Path) -> Credentials {
         folder: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),
         typed: None,
     };
-    if matches!(must_be_typed(home, &credentials), Ok(true)) {
-        credentials.typed = typed("passphrase: ");
-    }
+    credentials.typed = match typing(home, &credentials) {
+        Ok(Typing::Once) => typed("passphrase: "),
+        Ok(Typing::Twice) => typed_twice("passphrase of the new store: "),
+        Ok(Typing::Nothing) | Err(_) => None,
+    };
     credentials
 }
 
@@ -136,6 +141,17 @@ fn typed(prompt: &str) -> Option<Passphrase> {
     std::io::stdin().is_terminal().then_some(())?;
     let text = rpassword::prompt_password(prompt).ok()?;
     Passphrase::of_file(text.into_bytes()).ok()
+}
+
+/// The same, until it was typed the same twice in a row.
+fn typed_twice(prompt: &str) -> Option<Passphrase> {
+    loop {
+        let (one, two) = (typed(prompt)?, typed("again: ")?);
+        if one.as_bytes() == two.as_bytes() {
+            return Some(one);
+        }
+        eprintln!("the two are not the same");
+    }
 }
 
 /// Runs the command line of this process.
@@ -192,6 +208,7 @@ async fn run(context: &Context, command: Subcommands) -> Outcome {
         Subcommands::Index(arguments) => index::run(context, arguments).await,
         Subcommands::Status => status::run(context).await,
         Subcommands::View(arguments) => view::run(context, arguments).await,
+        Subcommands::Unlock(arguments) => unlock::run(context, &arguments).await,
         Subcommands::Passphrase(arguments) => passphrase::run(context, &arguments).await,
         Subcommands::Audit(arguments) => audit::run(context, &arguments).await,
     }

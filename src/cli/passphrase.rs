@@ -4,9 +4,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Context, progress, route};
+use super::{Context, progress, route, typed, typed_twice};
 use crate::replicate::node::{Command, Outcome, Secret, exit_code};
 use crate::seal::Passphrase;
+
+/// The flags that name files.
+const FILES: &str = "--old-file, --new-file";
 
 /// Arguments of `passphrase`.
 #[derive(Debug, Args)]
@@ -24,31 +27,33 @@ pub(super) async fn run(context: &Context, arguments: &PassphraseArguments) -> O
         Ok(home) => home,
         Err(outcome) => return outcome,
     };
-    let old = given(arguments.old_file.as_ref(), "old passphrase: ");
-    let new = given(arguments.new_file.as_ref(), "new passphrase: ");
+    let old = given(arguments.old_file.as_ref(), FILES, || {
+        typed("old passphrase: ")
+    });
+    let new = given(arguments.new_file.as_ref(), FILES, || {
+        typed_twice("new passphrase: ")
+    });
     let (old, new) = match (old, new) {
         (Ok(old), Ok(new)) => (old, new),
         (Err(error), _) | (_, Err(error)) => return Outcome::error(exit_code::USAGE, &error),
     };
-    if arguments.new_file.is_none() {
-        let again = given(None, "new passphrase, again: ");
-        if !again.is_ok_and(|again| again == new) {
-            return Outcome::error(exit_code::USAGE, &"the two are not the same");
-        }
-    }
     let command = Command::Passphrase { old, new };
     route::execute(home, command, progress::monitor()).await
 }
 
-fn given(file: Option<&PathBuf>, prompt: &str) -> Result<Secret, String> {
-    let typed = match file {
+/// What a file holds, or else somebody types; `flags` name a file.
+pub(super) fn given(
+    file: Option<&PathBuf>,
+    flags: &str,
+    ask: impl FnOnce() -> Option<Passphrase>,
+) -> Result<Secret, String> {
+    let passphrase = match file {
         Some(file) => {
             let bytes =
                 std::fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
             Passphrase::of_file(bytes).map_err(|error| format!("{}: {error}", file.display()))?
         }
-        None => super::typed(prompt)
-            .ok_or("type it at a terminal, or name a file: --old-file, --new-file")?,
+        None => ask().ok_or_else(|| format!("type it at a terminal, or name a file: {flags}"))?,
     };
-    Ok(Secret::of(typed))
+    Ok(Secret::of(passphrase))
 }

@@ -120,6 +120,14 @@ struct Printed {
 }
 
 impl Observer for Printed {
+    fn locked(&self) {
+        let mut err = std::io::stderr();
+        let _ = match self.json {
+            true => writeln!(err, "{}", serde_json::json!({ "locked": true })),
+            false => writeln!(err, "locked: give the passphrase by `hikae unlock`"),
+        };
+    }
+
     fn ready(&self, node_id: &str, addresses: &[String]) {
         let mut err = std::io::stderr();
         let _ = match self.json {

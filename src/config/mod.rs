@@ -185,14 +185,18 @@ mod tests {
     }
 
     #[test]
-    fn a_center_is_not_sealed_and_a_passphrase_is_for_a_sealed_store() {
+    fn a_center_is_not_sealed_a_laptop_always_and_a_passphrase_is_for_a_sealed_store() {
         let text = error("role = \"center\"\nseal = true\n");
         assert!(text.contains("seal") && text.contains("storage"), "{text}");
-        let text = error("role = \"laptop\"\npassphrase_file = \"x\"\n");
+        let text = error("role = \"backup\"\npassphrase_file = \"x\"\n");
         assert!(
             text.contains("passphrase_file") && text.contains("seal = true"),
             "{text}"
         );
+        for seal in ["", "seal = false\n"] {
+            let text = error(&format!("role = \"laptop\"\n{seal}"));
+            assert!(text.contains("seal = true"), "{text}");
+        }
         let sealed = "role = \"laptop\"\nseal = true\npassphrase_file = \"x\"\n";
         let config = Config::parse(Path::new("h"), sealed).unwrap();
         assert!(config.seal);

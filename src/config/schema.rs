@@ -271,6 +271,13 @@ impl File {
                     .into(),
             );
         }
+        if self.role == Role::Laptop && !self.seal {
+            return Err(
+                "role = \"laptop\" needs seal = true: a laptop gets lost, so its store is always \
+                 sealed"
+                    .into(),
+            );
+        }
         if self.passphrase_file.is_some() && !self.seal {
             return Err("passphrase_file is for a sealed store: it needs seal = true".into());
         }

@@ -38,15 +38,25 @@ role = "center"
 #reread = "28d"               # every content is read again within this time
 "#;
 
-const REPLICA: &str = r#"
-# Segments and catalogue; default <home>/store.
-#store = "/var/lib/hikae/store"
-
+const SEAL_BACKUP: &str = r#"
 # Encrypt the store. It can't be changed later: a store is sealed from its
 # first day or never. Who loses the passphrase loses the copy. The plain tree
 # below is not sealed.
 #seal = true
 #passphrase_file = "/etc/hikae/passphrase"    # mode 0600
+"#;
+
+const SEAL_LAPTOP: &str = r#"
+# A laptop gets lost: its store is always encrypted. Who loses the passphrase
+# loses the copy. It is typed where a command starts at a terminal, given by
+# `hikae unlock` to one that does not, or read from a file.
+seal = true
+#passphrase_file = "/etc/hikae/passphrase"    # mode 0600
+"#;
+
+const REPLICA: &str = r#"
+# Segments and catalogue; default <home>/store.
+#store = "/var/lib/hikae/store"
 
 # Publish the plain SS-MIX2 tree as <tree>/<facility>/<label>/...
 #tree = "/ssmix"
@@ -91,12 +101,12 @@ pub fn template(role: Role) -> String {
     match role {
         Role::Center => CENTER.into(),
         Role::Backup => format!(
-            "# hikae: a backup. It pulls from a source and keeps a copy.\nrole = \"backup\"\n{REPLICA}"
+            "# hikae: a backup. It pulls from a source and keeps a copy.\nrole = \"backup\"\n\
+             {SEAL_BACKUP}{REPLICA}"
         ),
-        // A laptop gets lost: its store is sealed unless somebody says no.
         Role::Laptop => format!(
-            "# hikae: a laptop. It pulls from a source and keeps a copy.\nrole = \"laptop\"\n{}",
-            REPLICA.replace("#seal = true", "seal = true")
+            "# hikae: a laptop. It pulls from a source and keeps a copy.\nrole = \"laptop\"\n\
+             {SEAL_LAPTOP}{REPLICA}"
         ),
     }
 }

@@ -17,7 +17,7 @@ mod store;
 
 pub use atomic::{create_folder, read_small, replace_file};
 pub use directory::{Directory, Item, ItemKind};
-pub use record::{Record, read_record, write_record};
+pub use record::{Record, read_record, read_record_at, write_record, write_record_at};
 pub use stat::{FileStat, RootIdentity};
 pub use store::{StoreFiles, StoreFolder};
 

@@ -1,13 +1,15 @@
 //! Small records beside the segments: one value in a file of its own, which
 //! is replaced whole and checked when it is read. SPEC.md section 10.
 
+use std::path::Path;
+
 use hikae_protocol::digest::Domain;
 use hikae_protocol::message::decode;
 use rustix::io::Errno;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{DiskError, StoreFiles};
+use super::{DiskError, StoreFiles, read_small, replace_file};
 
 /// Bytes of the digest before the value.
 const DIGEST_BYTES: usize = 32;
@@ -35,11 +37,7 @@ pub fn read_record<T: DeserializeOwned>(
     let Some(bytes) = files.read(name, RECORD_BYTES_MAX)? else {
         return Ok(Record::Absent);
     };
-    let value = bytes
-        .split_at_checked(DIGEST_BYTES)
-        .filter(|(digest, value)| Domain::Record.digest(value).as_bytes() == digest)
-        .and_then(|(_, value)| decode(value).ok());
-    Ok(value.map_or(Record::Garbled, Record::Value))
+    Ok(value_of(&bytes))
 }
 
 /// Replaces the record `name`, durably.
@@ -50,10 +48,37 @@ pub fn write_record<T: Serialize>(
     name: &str,
     value: &T,
 ) -> Result<(), DiskError> {
+    files.replace(name, &bytes_of(value, &files.path(name))?)
+}
+
+/// Reads a record that is no part of a store.
+///
+/// Errors: `DiskError` if the file is there and can't be read.
+pub fn read_record_at<T: DeserializeOwned>(path: &Path) -> Result<Record<T>, DiskError> {
+    let bytes = read_small(path)?;
+    Ok(bytes.map_or(Record::Absent, |bytes| value_of(&bytes)))
+}
+
+/// Replaces a record that is no part of a store, durably.
+///
+/// Errors: `DiskError`; the old record is then still there.
+pub fn write_record_at<T: Serialize>(path: &Path, value: &T) -> Result<(), DiskError> {
+    replace_file(path, &bytes_of(value, path)?)
+}
+
+fn value_of<T: DeserializeOwned>(bytes: &[u8]) -> Record<T> {
+    let value = bytes
+        .split_at_checked(DIGEST_BYTES)
+        .filter(|(digest, value)| Domain::Record.digest(value).as_bytes() == digest)
+        .and_then(|(_, value)| decode(value).ok());
+    value.map_or(Record::Garbled, Record::Value)
+}
+
+fn bytes_of<T: Serialize>(value: &T, path: &Path) -> Result<Vec<u8>, DiskError> {
     let value = postcard::to_stdvec(value)
-        .map_err(|_| DiskError::at("encode a record for", &files.path(name), Errno::INVAL))?;
+        .map_err(|_| DiskError::at("encode a record for", path, Errno::INVAL))?;
     let digest = Domain::Record.digest(&value);
-    files.replace(name, &[digest.as_bytes(), &value[..]].concat())
+    Ok([digest.as_bytes(), &value[..]].concat())
 }
 
 #[cfg(test)]

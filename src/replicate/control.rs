@@ -89,7 +89,9 @@ pub async fn answer(listener: UnixListener, node: Node) {
     while let Ok((stream, _)) = listener.accept().await {
         let node = node.clone();
         clients.spawn(async move {
-            if let Err(error) = answer_one(stream, node).await {
+            let execute =
+                move |command, monitor| async move { node.execute(command, monitor).await };
+            if let Err(error) = answer_one(stream, execute).await {
                 tracing::debug!(%error, "a control client went away");
             }
         });
@@ -97,7 +99,12 @@ pub async fn answer(listener: UnixListener, node: Node) {
     }
 }
 
-async fn answer_one(stream: UnixStream, node: Node) -> std::io::Result<()> {
+/// Reads one command, and writes what `execute` says to it.
+pub(super) async fn answer_one<F, W>(stream: UnixStream, execute: F) -> std::io::Result<()>
+where
+    F: FnOnce(Command, Arc<dyn Monitor>) -> W + Send + 'static,
+    W: Future<Output = Outcome> + Send + 'static,
+{
     let (read, mut write) = stream.into_split();
     let mut line = String::new();
     let mut read = BufReader::new(read.take(LINE_BYTES_MAX));
@@ -114,7 +121,7 @@ async fn answer_one(stream: UnixStream, node: Node) -> std::io::Result<()> {
     let is_view = matches!(command, Ok(Command::View(_)));
     let mut work = tokio::spawn(async move {
         match command {
-            Ok(command) => node.execute(command, working).await,
+            Ok(command) => execute(command, working).await,
             Err(error) => Outcome::error(exit_code::USAGE, &format!("no command: {error}")),
         }
     });

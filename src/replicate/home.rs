@@ -8,10 +8,13 @@ use ed25519_dalek::SigningKey;
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
+use super::guesses::{GuessError, Guesses};
 use super::identity::{self, IdentityError};
 use super::passphrase::{self, Credentials, PassphraseError};
+use crate::catalogue::{Catalogue, CatalogueError};
 use crate::config::{Config, ConfigError, FILE_NAME, Role, template};
 use crate::disk::{DiskError, create_folder, replace_file};
+use crate::progress::Monitor;
 use crate::seal::SealOptions;
 
 /// Why a home can't be used.
@@ -29,6 +32,12 @@ pub enum HomeError {
     /// The disk failed.
     #[error(transparent)]
     Disk(#[from] DiskError),
+    /// The passphrase may not be guessed now.
+    #[error(transparent)]
+    Guess(#[from] GuessError),
+    /// The store is not usable.
+    #[error(transparent)]
+    Store(#[from] CatalogueError),
     /// Another process has it, and does not answer on its socket.
     #[error("{0}: another hikae process has this home")]
     Busy(PathBuf),
@@ -46,17 +55,27 @@ pub struct Home {
     pub key: SigningKey,
     /// What opens its store, if that is sealed.
     pub seal: Option<SealOptions>,
+    /// How often the passphrase was guessed wrong.
+    pub(super) guesses: Guesses,
     _lock: File,
 }
 
 impl Home {
-    /// Reads and locks a home. `credentials` is the folder with what the
-    /// service manager gives, if there is one.
+    /// Reads and locks a home. `credentials` is what the process was given to
+    /// open a sealed store with.
     ///
     /// Errors: `HomeError`.
     pub fn open(path: &Path, credentials: &Credentials) -> Result<Home, HomeError> {
+        let mut home = Home::locked(path)?;
+        home.seal = passphrase::load(&home.config, credentials)?;
+        Ok(home)
+    }
+
+    /// Reads and locks a home, without what opens its store.
+    ///
+    /// Errors: `HomeError`.
+    pub(super) fn locked(path: &Path) -> Result<Home, HomeError> {
         let config = Config::load(path)?;
-        let seal = passphrase::load(&config, credentials)?;
         let lock_path = path.join("lock");
         let lock = OpenOptions::new()
             .create(true)
@@ -73,9 +92,24 @@ impl Home {
         Ok(Home {
             config,
             key,
-            seal,
+            seal: None,
+            guesses: Guesses::of(path),
             _lock: lock,
         })
+    }
+
+    /// Opens the store. A wrong passphrase is counted.
+    ///
+    /// Errors: `HomeError`.
+    pub(super) fn open_store(&self, monitor: &dyn Monitor) -> Result<Catalogue, HomeError> {
+        let (store, seal) = (&self.config.store, self.seal.as_ref());
+        match seal {
+            None => Ok(Catalogue::open(store, None, monitor)?),
+            Some(_) => self
+                .guesses
+                .counted(|| Catalogue::open(store, seal, monitor))?
+                .map_err(HomeError::Store),
+        }
     }
 
     /// Makes a home: configuration and key.

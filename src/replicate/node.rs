@@ -24,7 +24,6 @@ use crate::catalogue::{Catalogue, CatalogueError, RebuildReport};
 use crate::config::{DatabaseUrl, Role};
 use crate::progress::Monitor;
 use crate::seal::{Passphrase, SealError};
-use crate::segment::SegmentError;
 use crate::viewer::{AuditError, bundle};
 
 /// What a node is asked to do.
@@ -64,6 +63,11 @@ pub enum Command {
         /// The one that it gets.
         new: Secret,
     },
+    /// Open the sealed store of a process that waits for its passphrase.
+    Unlock {
+        /// What opens it.
+        passphrase: Secret,
+    },
     /// Check the viewer's audit log; with `export` give it as FHIR.
     Audit {
         /// As a Bundle of AuditEvents.
@@ -89,7 +93,7 @@ impl Secret {
         Secret(passphrase.as_bytes().to_vec())
     }
 
-    fn passphrase(self) -> Result<Passphrase, SealError> {
+    pub(super) fn passphrase(self) -> Result<Passphrase, SealError> {
         Passphrase::of_bytes(self.0)
     }
 }
@@ -136,7 +140,7 @@ impl Outcome {
         }
     }
 
-    fn report<T: Serialize>(exit_code: u8, report: &T, text: String) -> Outcome {
+    pub(super) fn report<T: Serialize>(exit_code: u8, report: &T, text: String) -> Outcome {
         Outcome {
             exit_code,
             json: serde_json::to_value(report).unwrap_or(Value::Null),
@@ -198,9 +202,8 @@ fn rebuilt(
     monitor: &dyn Monitor,
 ) -> Result<Option<RebuildReport>, NodeError> {
     let home = Home::open(path, credentials)?;
-    let (store, seal) = (&home.config.store, home.seal.as_ref());
-    Catalogue::discard_index(store)?;
-    let catalogue = Catalogue::open(store, seal, monitor)?;
+    Catalogue::discard_index(&home.config.store)?;
+    let catalogue = home.open_store(monitor)?;
     let report = catalogue.rebuilt().cloned();
     catalogue.close()?;
     Ok(report)
@@ -231,7 +234,10 @@ impl Node {
         let home = Home::open(path, credentials)?;
         Ok(match home.config.role {
             Role::Center => Node::Center(Arc::new(Center::open(home, monitor)?)),
-            Role::Backup | Role::Laptop => Node::Replica(Arc::new(Replica::open(home, monitor)?)),
+            Role::Backup | Role::Laptop => {
+                let catalogue = home.open_store(monitor)?;
+                Node::Replica(Arc::new(Replica::of(home, catalogue)))
+            }
         })
     }
 
@@ -316,9 +322,10 @@ impl Node {
                 let replica = replica.clone();
                 blocking(move || change_passphrase(&replica, old, new)).await
             }
-            (Node::Center(_), Command::Passphrase { .. }) => {
+            (Node::Center(_), Command::Passphrase { .. } | Command::Unlock { .. }) => {
                 Outcome::error(exit_code::USAGE, &"the store of a center is not sealed")
             }
+            (Node::Replica(replica), Command::Unlock { .. }) => unlocked_before(replica),
             (Node::Center(_), Command::View(_) | Command::Audit { .. }) => Outcome::error(
                 exit_code::USAGE,
                 &"a center has no viewer; run it on a backup or laptop",
@@ -527,15 +534,27 @@ async fn view(replica: &Replica, options: &ViewOptions, monitor: &dyn Monitor) -
     }
 }
 
+/// Nobody waits for a passphrase any more.
+fn unlocked_before(replica: &Replica) -> Outcome {
+    if replica.catalogue().seal().is_none() {
+        return Outcome::error(exit_code::USAGE, &"the store is not sealed");
+    }
+    let report = serde_json::json!({ "unlocked": true });
+    Outcome::report(exit_code::DONE, &report, "it is unlocked already".into())
+}
+
 fn change_passphrase(replica: &Replica, old: Secret, new: Secret) -> Outcome {
     if replica.catalogue().seal().is_none() {
         return Outcome::error(exit_code::USAGE, &"the store is not sealed");
     }
-    let changed = old
+    let given = old
         .passphrase()
         .and_then(|old| Ok((old, new.passphrase()?)));
-    let changed = changed.map_err(|error| CatalogueError::from(SegmentError::from(error)));
-    match changed.and_then(|(old, new)| replica.catalogue().change_passphrase(&old, new)) {
+    let (old, new) = match given {
+        Ok(given) => given,
+        Err(error) => return Outcome::error(exit_code::USAGE, &error),
+    };
+    match replica.change_passphrase(&old, new) {
         Err(error) => Outcome::error(exit_code::FAILED, &error),
         Ok(()) => {
             let mut text = "the store has another passphrase now".to_string();

@@ -11,6 +11,9 @@ use crate::seal::{Passphrase, SealError, SealOptions};
 /// The credential that is the passphrase (systemd: `LoadCredential=`).
 pub const CREDENTIAL: &str = "hikae.passphrase";
 
+/// The folder that every store has.
+const SEGMENTS: &str = "segments";
+
 /// What a process was given to open a sealed store with.
 #[derive(Debug, Clone, Default)]
 pub struct Credentials {
@@ -20,13 +23,35 @@ pub struct Credentials {
     pub typed: Option<Passphrase>,
 }
 
-/// Whether a home's store is sealed, and only a person knows the passphrase.
+/// What a person has to type to open a home's store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Typing {
+    /// Nothing: it is not sealed, or a file or the service manager gives it.
+    Nothing,
+    /// The passphrase.
+    Once,
+    /// The passphrase of a new store, which nothing could tell from a slip.
+    Twice,
+}
+
+/// What a person has to type to open a home's store.
 ///
 /// Errors: the configuration is wrong.
-pub fn must_be_typed(home: &Path, credentials: &Credentials) -> Result<bool, ConfigError> {
+pub fn typing(home: &Path, credentials: &Credentials) -> Result<Typing, ConfigError> {
     let config = Config::load(home)?;
-    let is_given = config.passphrase_file.is_some() || credentials.folder.is_some();
-    Ok(config.seal && !is_given && credentials.typed.is_none())
+    let is_given = config.passphrase_file.is_some()
+        || credentials.folder.is_some()
+        || credentials.typed.is_some();
+    Ok(match config.seal && !is_given {
+        false => Typing::Nothing,
+        true if is_new(&config) => Typing::Twice,
+        true => Typing::Once,
+    })
+}
+
+/// Whether there is no store yet.
+pub(super) fn is_new(config: &Config) -> bool {
+    !config.store.join(SEGMENTS).exists()
 }
 
 /// Why there is no usable passphrase.

@@ -10,8 +10,10 @@ use tokio::task::JoinSet;
 
 use super::center::{Center, Look};
 use super::control::{self, ControlError};
+use super::home::{Home, HomeError};
+use super::locked;
 use super::node::{Command, Node, NodeError, Outcome, exit_code};
-use super::passphrase::Credentials;
+use super::passphrase::{Credentials, PassphraseError};
 use super::replica::Replica;
 use super::view::ViewOptions;
 use crate::config::Config;
@@ -62,14 +64,16 @@ pub struct Stay {
 
 /// Told what a serving node does.
 pub trait Observer: Send + Sync + 'static {
+    /// The store is sealed, and waits for its passphrase.
+    fn locked(&self);
     /// The node answers now: its id, and the addresses that peers reach.
     fn ready(&self, node_id: &str, addresses: &[String]);
     /// A scheduled refresh or pull ended.
     fn done(&self, outcome: &Outcome);
 }
 
-/// Serves the home until `end` resolves. `credentials` is the folder with what
-/// the service manager gives, if there is one.
+/// Serves the home until `end` resolves. `credentials` is what the process was
+/// given to open a sealed store with; if that is nothing it waits for it.
 ///
 /// Errors: `ServeError`, before anything is answered.
 pub async fn serve(
@@ -80,8 +84,25 @@ pub async fn serve(
     observer: Arc<dyn Observer>,
     end: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
-    let node = tokio::task::block_in_place(|| Node::open(home, credentials, monitor))?;
+    tokio::pin!(end);
+    let opened = tokio::task::block_in_place(|| Node::open(home, credentials, monitor));
     let mut tasks = JoinSet::new();
+    let (node, listener) = match opened {
+        Ok(node) => (node, None),
+        Err(NodeError::Home(HomeError::Passphrase(PassphraseError::Unnamed(_)))) => {
+            let locked = Home::locked(home).map_err(NodeError::from)?;
+            let listener = control::listen(home)?;
+            observer.locked();
+            tokio::select! {
+                (node, mut clients) = locked::opened(locked, &listener) => {
+                    tasks.spawn(async move { while clients.join_next().await.is_some() {} });
+                    (node, Some(listener))
+                }
+                () = &mut end => return Ok(()),
+            }
+        }
+        Err(error) => return Err(error.into()),
+    };
     let (id, links) = match &node {
         Node::Center(_) if stay.view.is_some() => {
             let _ = node.close();
@@ -110,7 +131,8 @@ pub async fn serve(
     for listener in &links.listeners {
         tasks.spawn(serve_peers(listener.clone(), links.holdings.clone()));
     }
-    tasks.spawn(control::answer(control::listen(home)?, node.clone()));
+    let listener = listener.map_or_else(|| control::listen(home), Ok)?;
+    tasks.spawn(control::answer(listener, node.clone()));
     tasks.spawn(reload_peers(node.clone()));
     observer.ready(&id.to_string(), &links.addresses);
     let shown = match (&node, &stay.view) {

@@ -1,6 +1,7 @@
 //! A site with a backup that listens, and another replica that pulls from it.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -53,6 +54,9 @@ impl Chain {
         let peer = format!("[[peer]]\nname = \"laptop\"\nid = \"{id}\"\n");
         chain.add("center", &peer);
         chain.laptop_pulls_from(&["backup"]);
+        let passphrase = chain.site.path("laptop/passphrase");
+        fs::write(&passphrase, "correct horse\n").unwrap();
+        fs::set_permissions(&passphrase, fs::Permissions::from_mode(0o600)).unwrap();
         chain
     }
 
@@ -67,7 +71,7 @@ impl Chain {
     pub(crate) fn laptop_pulls_from(&self, sources: &[&str]) {
         let signer = &self.site.center_id;
         let mut text = format!(
-            "role = \"laptop\"\ntree = \"{}\"\n",
+            "role = \"laptop\"\nseal = true\npassphrase_file = \"passphrase\"\ntree = \"{}\"\n",
             self.site.text("laptop-tree")
         );
         for source in sources {

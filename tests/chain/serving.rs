@@ -109,6 +109,53 @@ fn a_backup_serves_beside_sync_follow() {
     }
 }
 
+/// A laptop that follows while nobody can be reached pulls within 30 s of a
+/// network appearing, though the first of its sources stays away.
+#[test]
+fn a_laptop_pulls_soon_after_a_network_appears() {
+    let chain = Chain::new();
+    chain.backup_up();
+    chain.laptop_pulls_from(&["center", "backup"]);
+    let mut laptop = chain.site.spawn_logged("laptop", &["sync", "--follow"]);
+    // Long enough for each source to have been given up.
+    let begun = Instant::now();
+    while !chain
+        .site
+        .log("laptop")
+        .contains("no source could be pulled from")
+    {
+        assert!(
+            begun.elapsed() < Duration::from_secs(60),
+            "{}",
+            chain.site.log("laptop")
+        );
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let waited = begun.elapsed();
+    assert!(
+        waited < Duration::from_secs(15),
+        "one source after the other: {waited:?}"
+    );
+    let backup = chain.serve_backup(&["serve"]);
+    let appeared = Instant::now();
+    while !chain.tree().join(path(1, 1)).exists() {
+        assert!(
+            appeared.elapsed() < Duration::from_secs(30),
+            "{}",
+            chain.site.log("laptop")
+        );
+        assert!(laptop.is_running(), "{}", chain.site.log("laptop"));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    println!(
+        "pulled {:.1} s after the network appeared",
+        appeared.elapsed().as_secs_f64()
+    );
+    laptop.end();
+    backup.end();
+    chain.assert_laptop_equal();
+}
+
 /// Of several sources the newest snapshot is taken; who is down or stale is
 /// no alarm.
 #[test]

@@ -20,19 +20,22 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use hikae_protocol::digest::Digest;
 use hikae_protocol::message::Acknowledge;
 use hikae_protocol::snapshot::NodeId;
 use serde::Serialize;
 
 use super::center::digest_text;
-use super::home::Home;
+use super::home::{Home, HomeError};
 use super::peers::PeerBook;
 use super::prune::{Keep, PruneReport, prune};
 use crate::catalogue::{Catalogue, CatalogueError, LeafRecord};
 use crate::config::{Config, Source};
 use crate::progress::Monitor;
 use crate::publish::{PublishError, PublishReport, PublishedMark};
+use crate::seal::Passphrase;
 use crate::transfer::{
     Link, LinkError, LinkStats, PullError, PullReport, acknowledge, connect, pull,
 };
@@ -43,6 +46,8 @@ use verify::Part;
 /// A source that could not be pulled from is not waited for again so soon, if
 /// another one answers.
 const REST: Duration = Duration::from_secs(30);
+/// Between beginning to connect to one source and to the next.
+const HEAD_START: Duration = Duration::from_millis(500);
 /// Contents that were left out and are named, at most.
 const NAMED_MAX: usize = 100;
 
@@ -147,24 +152,29 @@ pub struct Replica {
 }
 
 impl Replica {
-    /// Opens the store of a replica's home.
-    ///
-    /// Errors: `CatalogueError`.
-    pub fn open(home: Home, monitor: &dyn Monitor) -> Result<Replica, CatalogueError> {
-        let catalogue = Arc::new(Catalogue::open(
-            &home.config.store,
-            home.seal.as_ref(),
-            monitor,
-        )?);
-        Ok(Replica {
+    /// A replica's home, and its store.
+    pub(in crate::replicate) fn of(home: Home, catalogue: Catalogue) -> Replica {
+        Replica {
             peers: PeerBook::new(&home.config),
             home,
-            catalogue,
+            catalogue: Arc::new(catalogue),
             last: Mutex::new(None),
             unreached: Mutex::new(BTreeMap::new()),
             turn: tokio::sync::Mutex::new(()),
             past: RwLock::new(()),
-        })
+        }
+    }
+
+    /// Gives a sealed store another passphrase. A wrong old one is counted.
+    ///
+    /// Errors: `HomeError`; the old one then still opens it.
+    pub(in crate::replicate) fn change_passphrase(
+        &self,
+        old: &Passphrase,
+        new: Passphrase,
+    ) -> Result<(), HomeError> {
+        let changed = || self.catalogue.change_passphrase(old, new);
+        Ok(self.home.guesses.counted(changed)??)
     }
 
     /// The catalogue.
@@ -236,8 +246,8 @@ impl Replica {
         Ok((total, named))
     }
 
-    /// Pulls from one source after the other until the signer itself answered,
-    /// commits, publishes: what is newest of all that they can prove is taken.
+    /// Pulls from one source after the other, as they answer, until the signer
+    /// itself did, commits, publishes: what is newest of all that they can prove is taken.
     ///
     /// Errors: `ReplicaError`; what is durable stays durable.
     pub async fn sync(&self, monitor: &dyn Monitor) -> Result<SyncReport, ReplicaError> {
@@ -248,17 +258,15 @@ impl Replica {
         }
         let mut failures = Vec::new();
         let mut best: Option<SyncReport> = None;
-        let sources = self.config().source.iter();
-        let (resting, ready): (Vec<_>, Vec<_>) = sources
-            .map(|source| (source, self.rests(source)))
-            .partition(|(_, rests)| *rests);
-        for (source, rests) in ready.into_iter().chain(resting) {
-            // Whoever was out of reach just now is waited for only if nobody
-            // else answered.
-            if best.is_some() && rests {
-                continue;
-            }
-            match self.sync_from(source, started, monitor).await {
+        let (mut reaching, mut awaited) = self.reach(monitor);
+        while let Some(reached) = reaching.next().await {
+            let source = reached.source;
+            awaited -= usize::from(!reached.rested);
+            let pulled = match reached.link {
+                Ok(link) => self.sync_from(source, link, started, monitor).await,
+                Err(error) => Err(error),
+            };
+            match pulled {
                 Ok(report) => {
                     locked(&self.unreached).remove(&source.id);
                     best = Some(match best {
@@ -280,7 +288,13 @@ impl Replica {
                 }
                 Err(SourceError::Stop(error)) => return Err(error),
             }
+            // Whoever was out of reach just now is waited for only if nobody
+            // else answered.
+            if best.is_some() && awaited == 0 {
+                break;
+            }
         }
+        drop(reaching);
         let Some(mut report) = best else {
             return Err(ReplicaError::Sources(failures));
         };
@@ -288,6 +302,30 @@ impl Replica {
         report.sources_failed = failures;
         *locked(&self.last) = Some(report.clone());
         Ok(report)
+    }
+
+    /// Connects to the sources side by side, in the order in which they are
+    /// configured, each with a head start: who is out of reach holds up nobody.
+    /// Also says how many were not out of reach a moment ago.
+    fn reach<'a>(
+        &'a self,
+        monitor: &'a dyn Monitor,
+    ) -> (FuturesUnordered<impl Future<Output = Reached<'a>>>, usize) {
+        let sources = self.config().source.iter();
+        let (resting, ready): (Vec<_>, Vec<_>) = sources
+            .map(|source| (source, self.rests(source)))
+            .partition(|(_, rests)| *rests);
+        let awaited = ready.len();
+        let reaching = (0..).zip(ready.into_iter().chain(resting));
+        let reaching = reaching.map(|(at, (source, rested))| async move {
+            tokio::time::sleep(HEAD_START * at).await;
+            Reached {
+                source,
+                rested,
+                link: self.connect(source, monitor).await,
+            }
+        });
+        (reaching.collect(), awaited)
     }
 
     /// Whether a source was out of reach a moment ago.
@@ -300,10 +338,10 @@ impl Replica {
     async fn sync_from(
         &self,
         source: &Source,
+        (link, mut notes): Connected,
         started: Instant,
         monitor: &dyn Monitor,
     ) -> Result<SyncReport, SourceError> {
-        let (link, mut notes) = self.connect(source, monitor).await?;
         if self.config().seal && self.config().tree.is_some() {
             let note = "seal = true: the store is sealed, the published tree is in clear";
             monitor.note(note);
@@ -345,7 +383,7 @@ impl Replica {
         &self,
         source: &Source,
         monitor: &dyn Monitor,
-    ) -> Result<(Link, Vec<String>), SourceError> {
+    ) -> Result<Connected, SourceError> {
         let mut failures = Vec::new();
         for link in &source.link {
             let mut notes = Vec::new();
@@ -453,6 +491,17 @@ impl Replica {
             None => Ok(()),
         }
     }
+}
+
+/// A link to a source, and what is to be said of it.
+type Connected = (Link, Vec<String>);
+
+/// What came of connecting to a source.
+struct Reached<'a> {
+    source: &'a Source,
+    /// It was out of reach a moment ago.
+    rested: bool,
+    link: Result<Connected, SourceError>,
 }
 
 /// Whether another source may do better.
