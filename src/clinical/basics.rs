@@ -156,8 +156,8 @@ impl Basics {
 
     fn observed(&self, code: &str) -> Option<&Observation> {
         self.observations.iter().find(|one| {
-            let codes = &one.code.codes;
-            codes.iter().any(|known| known.code.starts_with(code))
+            let jlac10 = one.code.code_in("JC10");
+            jlac10.is_some_and(|known| known.starts_with(code))
                 && !one.readings.is_empty()
                 && one.status != super::observation::ResultStatus::Withdrawn
         })

@@ -67,6 +67,6 @@ pub use record::{Body, Identity, Record};
 pub use regimen::{Medication, Taking, medications};
 pub use series::{Point, Series, series};
 pub use stay::{Stay, stays};
-pub use summary::{EmergencySummary, summarize};
+pub use summary::{EmergencySummary, summarize, taken};
 pub use versions::{Version, Versions, versions};
 pub use when::{Moment, When};

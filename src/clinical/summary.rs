@@ -40,7 +40,8 @@ pub struct EmergencySummary<'a> {
     pub allergies_recorded: bool,
     /// Problems that are not over, main ones first.
     pub problems: Vec<(&'a Record, &'a Problem)>,
-    /// What was *ordered* and is probably still taken (an estimate), each drug once.
+    /// What was *ordered* and is probably still taken, planned, or unclear (an estimate), each
+    /// drug once.
     pub medications: Vec<Medication<'a>>,
     /// What was *given* in the last days before the newest of it.
     pub given: Vec<(&'a Record, &'a Administration)>,
@@ -145,8 +146,12 @@ fn problems_of<'a>(records: &[&'a Record]) -> Vec<(&'a Record, &'a Problem)> {
     found
 }
 
-/// Each drug once: the newest prescription of it.
-fn taken<'a>(records: impl Iterator<Item = &'a Record>, today: Date) -> Vec<Medication<'a>> {
+/// What was prescribed and is not over, as far as that is known, each drug once: the newest
+/// prescription of it. An estimate.
+pub fn taken<'a>(
+    records: impl IntoIterator<Item = &'a Record>,
+    today: Date,
+) -> Vec<Medication<'a>> {
     let recent = |from: Option<Date>| {
         from.is_none_or(|from| {
             today

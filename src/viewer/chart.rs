@@ -1,15 +1,14 @@
 //! One patient's files in one facility, over all its volumes, as of a commit.
 //! Only a grant opens a chart.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hikae_protocol::objectpath::{LeafKey, ObjectPath};
 
 use crate::catalogue::{Catalogue, CatalogueError, ContentPlace, FileRecord};
-use crate::clinical::{Kind, Place, Record};
+use crate::clinical::{Kind, Place, Record, versions};
 use crate::registry::Grant;
-use crate::ssmix::{ExtendedKind, Flag, Object, RecordKey, classify, patient_directory};
+use crate::ssmix::{ExtendedKind, Flag, Object, classify, patient_directory};
 
 /// The label of a facility's registry volume, in which no patient is.
 pub(super) const REGISTRY_LABEL: &[u8] = b"REG01";
@@ -33,15 +32,22 @@ pub(super) struct Item {
     pub timestamp: String,
     /// Life cycle; none of a stray file.
     pub flag: Option<Flag>,
-    /// Which record it is of, and for a document its title.
-    pub key: Option<RecordKey>,
+    /// Which record it is of; none of a stray file.
+    pub version: Option<VersionPlace>,
     /// Title of a document's kind; empty otherwise.
     pub title: String,
     /// The file's path below its content folder, of a document.
     pub document: Vec<u8>,
-    /// A newer file of the same record is valid, too.
-    pub is_second: bool,
     content: ContentPlace,
+}
+
+/// A version of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct VersionPlace {
+    /// A number of the record in its chart.
+    record: usize,
+    /// 0 for the current version, then its history, the newest first.
+    order: usize,
 }
 
 /// A patient's files.
@@ -105,9 +111,10 @@ impl Chart {
             let label = volume.get(facility.len() + 1..).unwrap_or_default();
             let label = String::from_utf8_lossy(label).into_owned();
             let files = record.map(|record| record.files).unwrap_or_default();
+            let begin = items.len();
             items.extend(files.into_iter().map(|file| Item::of(&label, file)));
+            place_versions(&mut items, begin);
         }
-        mark_seconds(&mut items);
         Ok(Chart {
             facility: facility.into(),
             patient: patient.into(),
@@ -204,17 +211,27 @@ impl Item {
             date: text(date),
             timestamp: name.map(|name| text(name.timestamp)).unwrap_or_default(),
             flag: name.map(|name| name.flag),
-            key: name.map(|name| name.key()),
+            version: None,
             title,
             document,
-            is_second: false,
             path,
         }
     }
 
     /// Whether it is the current file of its record.
     pub(super) fn is_current(&self) -> bool {
-        self.flag == Some(Flag::Valid) && !self.is_second
+        self.version.is_some_and(|version| version.order == 0)
+    }
+
+    /// Whether both are of one record; not of stray files.
+    pub(super) fn is_of_record(&self, other: &Item) -> bool {
+        let record = |item: &Item| item.version.map(|version| version.record);
+        record(self).is_some() && record(self) == record(other)
+    }
+
+    /// Whether both are files of one version of a document.
+    pub(super) fn is_of_version(&self, other: &Item) -> bool {
+        self.version.is_some() && self.version == other.version
     }
 }
 
@@ -222,26 +239,17 @@ fn title(kind: &ExtendedKind<'_>) -> String {
     kind.title().into_owned()
 }
 
-/// Of several valid files of one record the newest counts. The files of one
-/// content folder are one.
-fn mark_seconds(items: &mut [Item]) {
-    let mut newest: BTreeMap<(String, RecordKey, Vec<u8>), usize> = BTreeMap::new();
-    for at in 0..items.len() {
-        let item = &items[at];
-        let Some(key) = item.key.clone().filter(|_| item.flag == Some(Flag::Valid)) else {
-            continue;
-        };
-        let key = (item.label.clone(), key, item.document.clone());
-        let before = newest.get(&key).copied();
-        match before {
-            Some(before) if items[before].timestamp >= items[at].timestamp => {
-                items[at].is_second = true;
-            }
-            _ => {
-                if let Some(before) = before {
-                    items[before].is_second = true;
-                }
-                newest.insert(key, at);
+/// Says of the files of one volume, which begin at `begin`, which versions of
+/// which records they are.
+fn place_versions(items: &mut [Item], begin: usize) {
+    let paths = items[begin..].iter().map(|item| item.path.as_bytes());
+    for (record, found) in versions(paths).into_iter().enumerate() {
+        let current = found.current.iter().map(|version| (0, version));
+        let history = (1..).zip(&found.history);
+        for (order, version) in current.chain(history) {
+            let record = begin + record;
+            for place in &version.files {
+                items[begin + place].version = Some(VersionPlace { record, order });
             }
         }
     }

@@ -121,17 +121,24 @@ impl View<'_> {
         self.read_where(max, |item| kinds.contains(&item.kind))
     }
 
-    /// The current records that `wanted` names.
+    /// The current records that `wanted` names, from the page on that was
+    /// asked for.
     pub(super) fn read_where(&self, max: usize, wanted: impl Fn(&Item) -> bool) -> Reads {
         let until = self.request.field("until");
+        self.newest(max, |item| {
+            (until.is_empty() || item.date == "-" || item.date.as_str() < until) && wanted(item)
+        })
+    }
+
+    /// The newest current records that `wanted` names, whatever page was asked
+    /// for.
+    pub(super) fn newest(&self, max: usize, wanted: impl Fn(&Item) -> bool) -> Reads {
         let mut found: Vec<(usize, &Item)> = Vec::new();
         for (at, chart) in self.charts.iter().enumerate() {
             let items = chart.items().iter();
             let items = items.filter(|item| item.is_current() && wanted(item));
             found.extend(items.map(|item| (at, item)));
         }
-        found
-            .retain(|(_, item)| until.is_empty() || item.date == "-" || item.date.as_str() < until);
         found.sort_by(|one, two| order(two.1).cmp(&order(one.1)));
         let mut reads = Reads::default();
         let mut last = "";

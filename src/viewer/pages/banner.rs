@@ -55,11 +55,18 @@ fn birth(view: &View<'_>, basics: &Basics) -> String {
     format!("{}（{era}） {years}", birth.show())
 }
 
-/// ABO and Rh, as they are recorded.
+/// ABO and Rh as they are recorded. Only what the record says of Rh is called
+/// so: its code is that of Rh, its value may be no more than "positive".
 pub(super) fn blood(basics: Option<&Basics>) -> Option<String> {
     let basics = basics?;
-    let parts = [basics.blood_abo(), basics.blood_rh()];
-    let parts: Vec<String> = parts.into_iter().flatten().map(|one| one.text()).collect();
+    let rh = basics.blood_rh().map(|one| one.text()).map(|text| {
+        match text.to_lowercase().contains("rh") {
+            true => text,
+            false => format!("Rh{text}"),
+        }
+    });
+    let abo = basics.blood_abo().map(|one| one.text());
+    let parts: Vec<String> = [abo, rh].into_iter().flatten().collect();
     (!parts.is_empty()).then(|| parts.join(" "))
 }
 
@@ -139,5 +146,40 @@ pub(super) fn tools(view: &View<'_>, tab: &str) -> Markup {
                 span.soft { (pick("表示中の施設：", "Shown: ")) @for at in 0..view.charts.len() { (view.mark(at)) " " } }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clinical::{Body, Place, Record};
+
+    fn blood_of(observations: &[&str]) -> Option<String> {
+        let mut text = "MSH|^~\\&|||||20260301||ADT^A08|1|P|2.5\rPID|1||0000001\r".to_string();
+        for one in observations {
+            text += &format!("OBX|1|CWE|{one}||||||F\r");
+        }
+        let path = "-/ADT-00/0000001_-_ADT-00_000000000000001_20260301120000000_01_1";
+        let place = Place::new("1", "STD01", b"000/000/0000001", path.as_bytes());
+        match Record::read(place, text.as_bytes()).body {
+            Body::Basics(basics) => blood(Some(&basics)),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn rh_is_said_only_where_the_record_says_rh() {
+        let abo = |value: &str| format!("5H010000009199911^血液型-ABO式^JC10||{value}");
+        let rh = |value: &str| format!("5H020000009199911^血液型-Rh式^JC10||{value}");
+        let of = |one: &str| blood_of(&[one]).unwrap();
+        assert_eq!(of(&abo("A^A^JSHR002")), "A");
+        assert_eq!(of(&abo("^A 陽性")), "A 陽性");
+        assert_eq!(of(&rh("+^陽性^JSHR003")), "Rh陽性");
+        assert_eq!(of(&rh("^Rh(-)")), "Rh(-)");
+        let both = [abo("A^A^JSHR002"), rh("+^陽性^JSHR003")];
+        assert_eq!(blood_of(&[&both[0], &both[1]]).unwrap(), "A Rh陽性");
+        // A code of the facility's own that begins alike is something else.
+        assert_eq!(blood_of(&["5H020^不規則抗体^L||^陽性"]), None);
+        assert_eq!(blood_of(&[]), None);
     }
 }

@@ -3,7 +3,7 @@
 
 use maud::{Markup, html};
 
-use super::{cda, examinations, laboratory, medication, problems, stays};
+use super::{cda, examinations, laboratory, medication, problems, stays, table::table};
 use crate::clinical::{Basics, Body, LabReport, Record};
 use crate::language::Language;
 use crate::viewer::chart::Item;
@@ -90,18 +90,17 @@ fn lab(report: &LabReport, language: Language) -> Markup {
             @for panel in &specimen.panels {
                 h3 { (panel.code.text()) }
                 @if !panel.results.is_empty() {
-                    div.wide { table {
-                        thead { tr {
-                            th scope="col" { (pick("検査", "Test")) } th scope="col" { (pick("結果", "Result")) }
-                            th scope="col" { (pick("単位", "Unit")) } th scope="col" { (pick("基準値", "Reference")) }
-                        } }
-                        tbody { @for one in &panel.results { tr {
+                    (table(&[
+                        pick("検査", "Test"),
+                        pick("結果", "Result"),
+                        pick("単位", "Unit"),
+                        pick("基準値", "Reference"),
+                    ], html! { @for one in &panel.results { tr {
                             th scope="row" { (one.code.text()) @if let Some(code) = one.code.standard() { div.small.soft { (code.code) } } }
                             td { (laboratory::result(one, language)) }
                             td { (one.unit.text()) }
                             td { (one.range.text) }
-                        } } }
-                    } }
+                        } } }))
                 }
                 @for (_, comment) in &panel.comments { p.small { (comment) } }
             }

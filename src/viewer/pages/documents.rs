@@ -3,6 +3,7 @@
 
 use maud::{Markup, html};
 
+use super::table::table;
 use crate::clinical::{Body, Kind, Media, media_of};
 use crate::viewer::chart::Item;
 use crate::viewer::request::Reply;
@@ -22,16 +23,14 @@ pub(in crate::viewer) fn page(view: &View<'_>) -> Markup {
         h1 { (pick("文書", "Documents")) }
         (reads.notes(view))
         @if reads.is_empty() { p { (pick("ありません。", "None.")) } }
-        @else { div.wide { table.full {
-            thead { tr {
-                th scope="col" { (pick("日付", "Date")) }
-                th scope="col" { (pick("種類", "Kind")) }
-                th scope="col" { (pick("題名・内容", "Title")) }
-                th scope="col" { (pick("作成", "By")) }
-                th scope="col" { (pick("添付", "Files")) }
-                th scope="col" { (pick("施設", "Facility")) }
-            } }
-            tbody { @for read in &reads.records {
+        @else { (table(&[
+            pick("日付", "Date"),
+            pick("種類", "Kind"),
+            pick("題名・内容", "Title"),
+            pick("作成", "By"),
+            pick("添付", "Files"),
+            pick("施設", "Facility"),
+        ], html! { @for read in &reads.records {
                 tr {
                     td.nowrap { (view.link(read, &read.date_text())) }
                     td { (view.link(read, &view.kind_name(&read.item))) }
@@ -40,8 +39,7 @@ pub(in crate::viewer) fn page(view: &View<'_>) -> Markup {
                     td { (attachments(view, read.chart, &read.item)) }
                     td { (view.mark(read.chart)) }
                 }
-            } }
-        } } }
+            } })) }
         (reads.pages(view, "documents"))
     }
 }
@@ -63,12 +61,9 @@ fn attachments(view: &View<'_>, chart: usize, main: &Item) -> Markup {
         .charts
         .get(chart)
         .map_or(&[][..], |chart| chart.items());
-    let others = items.iter().filter(|item| {
-        item.key.is_some()
-            && item.key == main.key
-            && item.flag == main.flag
-            && item.document != main.document
-    });
+    let others = items
+        .iter()
+        .filter(|item| item.is_of_version(main) && item.document != main.document);
     html! {
         @for item in others {
             div { a href=(view.address(chart, item, "file")) { "📎 " (String::from_utf8_lossy(&item.document)) } }

@@ -3,6 +3,7 @@
 
 use maud::{Markup, html};
 
+use super::table::table;
 use crate::language::Language;
 use crate::registry::{Consent, OpeningError, REASON_LETTERS_MAX};
 use crate::viewer::clock;
@@ -78,17 +79,14 @@ pub(in crate::viewer) fn review(gate: &Gate, user: &User, request: &Request) -> 
             "Records that were opened by the right of an emergency. Look at each and mark it as reviewed.")) }
         @if openings.is_empty() { p { (pick("ありません。", "None.")) } }
         @else {
-            div.wide { table.full {
-                thead { tr {
-                    th scope="col" { (pick("日時", "When")) }
-                    th scope="col" { (pick("利用者", "User")) }
-                    th scope="col" { (pick("患者", "Patient")) }
-                    th scope="col" { (pick("理由", "Reason")) }
-                    th scope="col" { (pick("同意", "Consent")) }
-                    th scope="col" { (pick("確認", "Review")) }
-                } }
-                tbody { @for (at, opening) in openings.iter().rev() { (row(*at, opening, language)) } }
-            } }
+            (table(&[
+                pick("日時", "When"),
+                pick("利用者", "User"),
+                pick("患者", "Patient"),
+                pick("理由", "Reason"),
+                pick("同意", "Consent"),
+                pick("確認", "Review"),
+            ], html! { @for (at, opening) in openings.iter().rev() { (row(*at, opening, language)) } }))
         }
     };
     let frame = gate.frame(user, request, pick("緊急時開示の確認", "Review"));

@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 
 use super::laboratory::result;
+use super::table::table;
 use crate::clinical::{Body, Examination, Kind, Observation, Order};
 use crate::language::Language;
 use crate::viewer::view::{Read, Reads, View};
@@ -33,29 +34,26 @@ pub(in crate::viewer) fn page(view: &View<'_>) -> Markup {
         h1 { (pick("画像・生理検査", "Examinations")) }
         h2 { (pick("実施・結果", "Done")) }
         (done.notes(view))
-        (table(view, &done))
+        (listed(view, &done))
         h2 { (pick("依頼（実施とは別）", "Ordered (not done)")) }
         (orders.notes(view))
-        (table(view, &orders))
+        (listed(view, &orders))
         (done.pages(view, "examinations"))
     }
 }
 
-fn table(view: &View<'_>, reads: &Reads) -> Markup {
+fn listed(view: &View<'_>, reads: &Reads) -> Markup {
     let language = view.language;
     let pick = |japanese: &'static str, english: &'static str| language.pick(japanese, english);
     html! {
         @if reads.is_empty() { p { (pick("ありません。", "None.")) } }
-        @else { div.wide { table.full {
-            thead { tr {
-                th scope="col" { (pick("日付", "Date")) }
-                th scope="col" { (pick("種別", "Kind")) }
-                th scope="col" { (pick("検査", "Examination")) }
-                th scope="col" { (pick("所見・結果", "Findings")) }
-                th scope="col" { (pick("施設", "Facility")) }
-            } }
-            tbody { @for read in &reads.records { (row(view, read)) } }
-        } } }
+        @else { (table(&[
+            pick("日付", "Date"),
+            pick("種別", "Kind"),
+            pick("検査", "Examination"),
+            pick("所見・結果", "Findings"),
+            pick("施設", "Facility"),
+        ], html! { @for read in &reads.records { (row(view, read)) } })) }
     }
 }
 

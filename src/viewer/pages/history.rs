@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::{body, record, records};
+use super::{body, record, records, table::table};
 use crate::viewer::chart::Item;
 use crate::viewer::view::View;
 
@@ -52,32 +52,24 @@ pub(in crate::viewer) fn page(view: &View<'_>) -> Markup {
         return record::missing(view);
     };
     let items = view.charts.first().map_or(&[][..], |chart| chart.items());
-    let same = |other: &&Item| {
-        other.key.is_some()
-            && other.key == item.key
-            && other.label == item.label
-            && other.document == item.document
-    };
+    let same = |other: &&Item| other.is_of_record(item) && other.document == item.document;
     let mut versions: Vec<&Item> = items.iter().filter(same).collect();
-    versions.sort_by(|one, two| two.timestamp.cmp(&one.timestamp));
+    versions.sort_by_key(|version| version.version);
     html! {
         h1 { (language.pick("履歴", "History")) }
         p.soft.small { (language.pick("同じ記録の版（新しい順）。1＝有効、2＝旧版、0＝削除。", "Versions of the record, newest first. 1 valid, 2 superseded, 0 deleted.")) }
-        div.wide { table.full {
-            thead { tr {
-                th scope="col" { (language.pick("記録日時", "Recorded")) }
-                th scope="col" { (language.pick("状態", "State")) }
-                th scope="col" { (language.pick("ファイル", "File")) }
-                th scope="col" { (language.pick("原文", "Raw")) }
-            } }
-            tbody { @for version in versions {
+        (table(&[
+            language.pick("記録日時", "Recorded"),
+            language.pick("状態", "State"),
+            language.pick("ファイル", "File"),
+            language.pick("原文", "Raw"),
+        ], html! { @for version in versions {
                 tr.old[!version.is_current()] {
                     td.nowrap { (records::time_text(&version.timestamp)) }
                     td { (records::state(view, version)) }
                     td.small { (view.link_item(0, version, &version.path.text().to_string())) }
                     td { a href=(view.address(0, version, "raw")) { (language.pick("原文", "raw")) } }
                 }
-            } }
-        } }
+            } }))
     }
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use jiff::civil::Date;
 use maud::{Markup, html};
 
+use super::table::table;
 use super::trend::trend;
 use crate::clinical::{Body, Flagged, Kind, Observation, Point, Record, Series, series};
 use crate::language::Language;
@@ -32,8 +33,8 @@ pub(in crate::viewer) fn page(view: &View<'_>) -> Markup {
     html! {
         h1 { (pick("検体検査", "Laboratory")) }
         p.soft.small {
-            (pick("H 高値・L 低値。「*」は検査室の判定がないため基準値から判定したもの。グラフの帯は基準範囲、□は範囲外。単位が変わると線は切れます。",
-                "H high, L low. “*” was derived from the reference range because the laboratory gave no flag. The band is the reference range, □ is out of it. A change of unit breaks the line."))
+            (pick("H 高値・L 低値。「*」は検査室の判定がないため基準値から判定したもの。グラフの帯は基準範囲、□は範囲外、▽△は「<」「>」の結果（測定限界の外）。単位が変わると線は切れます。",
+                "H high, L low. “*” was derived from the reference range because the laboratory gave no flag. The band is the reference range, □ is out of it, ▽ △ a result that is only known to lie below or above a number. A change of unit breaks the line."))
         }
         (reads.notes(view))
         @if all.is_empty() { p { (pick("検査結果はありません。", "No results.")) } }
@@ -177,15 +178,13 @@ fn cultures(view: &View<'_>, reads: &[Read]) -> Markup {
     html! {
         @if !rows.is_empty() {
             h2 { (language.pick("培養・同定", "Cultures")) }
-            div.wide { table.full {
-                thead { tr {
-                    th scope="col" { (language.pick("日付", "Date")) }
-                    th scope="col" { (language.pick("材料", "Specimen")) }
-                    th scope="col" { (language.pick("菌", "Organism")) }
-                    th scope="col" { (language.pick("量", "Amount")) }
-                    th scope="col" { (language.pick("施設", "Facility")) }
-                } }
-                tbody { @for (read, specimen, culture) in &rows {
+            (table(&[
+                language.pick("日付", "Date"),
+                language.pick("材料", "Specimen"),
+                language.pick("菌", "Organism"),
+                language.pick("量", "Amount"),
+                language.pick("施設", "Facility"),
+            ], html! { @for (read, specimen, culture) in &rows {
                     tr {
                         td.nowrap { (view.link(read, &read.date_text())) }
                         td { (specimen.material.text()) }
@@ -194,8 +193,7 @@ fn cultures(view: &View<'_>, reads: &[Read]) -> Markup {
                         td { (culture.amount.map(|one| one.text()).unwrap_or_default()) }
                         td { (view.mark(read.chart)) }
                     }
-                } }
-            } }
+                } }))
         }
     }
 }

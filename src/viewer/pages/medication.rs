@@ -3,15 +3,24 @@
 
 use maud::{Markup, html};
 
+use super::table::table;
 use crate::clinical::{
-    Administration, Body, Coded, Kind, Medication, MedicationOrder, Quantity, Route, Taking,
-    medications,
+    Administration, Body, Coded, Kind, Medication, MedicationOrder, Quantity, Route, Taking, taken,
 };
 use crate::language::Language;
-use crate::viewer::view::{Read, View};
+use crate::viewer::view::{Read, Reads, View};
 
 /// Orders and administrations on a page, at most.
 const ROWS_MAX: usize = 50;
+
+/// Prescriptions from which it is estimated what is taken.
+const TAKEN_MAX: usize = 100;
+
+/// Prescriptions from which it is estimated what is still taken: the newest,
+/// whatever page is shown, and no injections, which would crowd them out.
+pub(super) fn prescriptions(view: &View<'_>) -> Reads {
+    view.newest(TAKEN_MAX, |item| item.kind == Kind::Prescription)
+}
 
 /// GET …/medication
 pub(in crate::viewer) fn page(view: &View<'_>) -> Markup {
@@ -19,9 +28,11 @@ pub(in crate::viewer) fn page(view: &View<'_>) -> Markup {
     let pick = |japanese: &'static str, english: &'static str| language.pick(japanese, english);
     let ordered = view.read(&[Kind::Prescription, Kind::Injection], ROWS_MAX);
     let given = view.read(&[Kind::PrescriptionGiven, Kind::InjectionGiven], ROWS_MAX);
-    let records = ordered.records.iter().map(|read| &read.record);
-    let mut taken = medications(records, view.today());
-    taken.retain(|one| matches!(one.taking, Taking::Probably { .. }));
+    let prescribed = prescriptions(view);
+    let taken = taken(
+        prescribed.records.iter().map(|read| &read.record),
+        view.today(),
+    );
     html! {
         h1 { (pick("処方・注射", "Medication")) }
         p.soft.small { (pick("「指示」は医師が出した内容、「実施」は実際に投与した記録です。別々に表示します。",
@@ -45,20 +56,17 @@ pub(super) fn ordered_table(view: &View<'_>, reads: &[Read]) -> Markup {
     let language = view.language;
     let pick = |japanese: &'static str, english: &'static str| language.pick(japanese, english);
     html! {
-        div.wide { table.full {
-            thead { tr {
-                th scope="col" { (pick("日付", "Date")) }
-                th scope="col" { (pick("種別", "Kind")) }
-                th scope="col" { "Rp" }
-                th scope="col" { (pick("薬剤", "Drug")) }
-                th scope="col" { (pick("用量", "Dose")) }
-                th scope="col" { (pick("用法", "Usage")) }
-                th scope="col" { (pick("日数・期間", "Days")) }
-                th scope="col" { (pick("医師", "By")) }
-                th scope="col" { (pick("施設", "Facility")) }
-            } }
-            tbody { @for read in reads { (orders(view, read)) } }
-        } }
+        (table(&[
+            pick("日付", "Date"),
+            pick("種別", "Kind"),
+            "Rp",
+            pick("薬剤", "Drug"),
+            pick("用量", "Dose"),
+            pick("用法", "Usage"),
+            pick("日数・期間", "Days"),
+            pick("医師", "By"),
+            pick("施設", "Facility"),
+        ], html! { @for read in reads { (orders(view, read)) } }))
     }
 }
 
@@ -67,39 +75,59 @@ pub(super) fn given_table(view: &View<'_>, reads: &[Read]) -> Markup {
     let language = view.language;
     let pick = |japanese: &'static str, english: &'static str| language.pick(japanese, english);
     html! {
-        div.wide { table.full {
-            thead { tr {
-                th scope="col" { (pick("実施日時", "Given at")) }
-                th scope="col" { (pick("種別", "Kind")) }
-                th scope="col" { (pick("薬剤", "Drug")) }
-                th scope="col" { (pick("量", "Amount")) }
-                th scope="col" { (pick("経路", "Route")) }
-                th scope="col" { (pick("状況", "Status")) }
-                th scope="col" { (pick("実施者", "By")) }
-                th scope="col" { (pick("施設", "Facility")) }
-            } }
-            tbody { @for read in reads { (administrations(view, read)) } }
-        } }
+        (table(&[
+            pick("実施日時", "Given at"),
+            pick("種別", "Kind"),
+            pick("薬剤", "Drug"),
+            pick("量", "Amount"),
+            pick("経路", "Route"),
+            pick("状況", "Status"),
+            pick("実施者", "By"),
+            pick("施設", "Facility"),
+        ], html! { @for read in reads { (administrations(view, read)) } }))
     }
 }
 
-/// What is probably still taken: an estimate, and says so.
+/// What is probably still taken, what was not begun yet, and what nobody can
+/// tell: an estimate, and says so.
 pub(super) fn taken_list(view: &View<'_>, taken: &[Medication<'_>]) -> Markup {
     let language = view.language;
+    let titles = [
+        language.pick("おそらく服用中（推定）", "Probably still taken (estimate)"),
+        language.pick(
+            "これから始まる処方（推定）",
+            "Planned, not begun yet (estimate)",
+        ),
+        language.pick("日数の記載がない処方", "Prescribed without days"),
+    ];
+    let title_of = |taking| match taking {
+        Taking::Probably { .. } => Some(titles[0]),
+        Taking::Planned { .. } => Some(titles[1]),
+        Taking::Unknown => Some(titles[2]),
+        Taking::Over { .. } => None,
+    };
     html! {
+        @for title in titles {
+            @let drugs: Vec<_> = taken.iter().filter(|one| title_of(one.taking) == Some(title)).collect();
+            @if !drugs.is_empty() {
+                h2 { (title) }
+                ul { @for one in drugs { li { (drug_line(one, language)) } } }
+            }
+        }
         @if !taken.is_empty() {
-            h2 { (language.pick("おそらく服用中（推定）", "Probably still taken (estimate)")) }
             p.note.small { (language.pick("処方の開始日と日数からの推定です。本人・家族・お薬手帳で確認してください。",
                 "Estimated from start and days of the orders. Ask the patient or the family.")) }
-            ul { @for one in taken {
-                li {
-                    b { (one.order.drug.text()) } " "
-                    (one.order.dose.as_ref().map(Quantity::text).unwrap_or_default()) " "
-                    (one.order.usage()) " "
-                    span.small.soft { (one.taking.text(language)) }
-                }
-            } }
         }
+    }
+}
+
+/// One drug of a prescription on a line.
+pub(super) fn drug_line(one: &Medication<'_>, language: Language) -> Markup {
+    html! {
+        b { (one.order.drug.text()) } " "
+        (one.order.dose.as_ref().map(Quantity::text).unwrap_or_default()) " "
+        (one.order.usage()) " "
+        span.small.soft { (one.taking.text(language)) }
     }
 }
 

@@ -19,6 +19,7 @@ pub(super) mod records;
 pub(super) mod sign_in;
 pub(super) mod stays;
 pub(super) mod summary;
+mod table;
 mod trend;
 
 use maud::{Markup, html};

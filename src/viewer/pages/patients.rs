@@ -3,6 +3,7 @@
 
 use maud::{Markup, html};
 
+use super::table::table;
 use crate::clinical::{age, era_date};
 use crate::language::Language;
 use crate::registry::Scope;
@@ -99,18 +100,15 @@ fn list(gate: &Gate, found: &Found, language: Language) -> Markup {
     html! {
         p role="status" { (found.rows.len()) (pick(" 人", " patients"))
             @if found.more { (pick(" 以上います。条件を追加してください。", " and more: narrow the search.")) } }
-        @if !found.rows.is_empty() { div.wide { table.full {
-            thead { tr {
-                th scope="col" { (pick("患者ID", "Id")) }
-                th scope="col" { (pick("氏名", "Name")) }
-                th scope="col" { (pick("カナ", "Kana")) }
-                th scope="col" { (pick("生年月日", "Birth")) }
-                th scope="col" { (pick("年齢", "Age")) }
-                th scope="col" { (pick("性別", "Sex")) }
-                th scope="col" { (pick("施設", "Facility")) }
-            } }
-            tbody { @for row in &found.rows { (line(gate, row, language)) } }
-        } } }
+        @if !found.rows.is_empty() { (table(&[
+            pick("患者ID", "Id"),
+            pick("氏名", "Name"),
+            pick("カナ", "Kana"),
+            pick("生年月日", "Birth"),
+            pick("年齢", "Age"),
+            pick("性別", "Sex"),
+            pick("施設", "Facility"),
+        ], html! { @for row in &found.rows { (line(gate, row, language)) } })) }
     }
 }
 

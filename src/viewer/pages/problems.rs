@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 
+use super::table::table;
 use crate::clinical::{Allergy, Body, Kind, Problem};
 use crate::language::Language;
 use crate::viewer::view::{Read, View};
@@ -34,17 +35,14 @@ pub(super) fn problem_table(view: &View<'_>, reads: &[Read]) -> Markup {
     let language = view.language;
     let pick = |japanese: &'static str, english: &'static str| language.pick(japanese, english);
     html! {
-        div.wide { table.full {
-            thead { tr {
-                th scope="col" { (pick("病名", "Problem")) }
-                th scope="col" { "ICD-10" }
-                th scope="col" { (pick("開始", "Since")) }
-                th scope="col" { (pick("転帰", "Outcome")) }
-                th scope="col" { (pick("区分", "Kind")) }
-                th scope="col" { (pick("施設", "Facility")) }
-            } }
-            tbody { @for read in reads { (problem_rows(view, read)) } }
-        } }
+        (table(&[
+            pick("病名", "Problem"),
+            "ICD-10",
+            pick("開始", "Since"),
+            pick("転帰", "Outcome"),
+            pick("区分", "Kind"),
+            pick("施設", "Facility"),
+        ], html! { @for read in reads { (problem_rows(view, read)) } }))
     }
 }
 
@@ -53,23 +51,18 @@ pub(super) fn allergy_table(view: &View<'_>, reads: &[Read]) -> Markup {
     let language = view.language;
     let pick = |japanese: &'static str, english: &'static str| language.pick(japanese, english);
     html! {
-        div.wide { table.full {
-            thead { tr {
-                th scope="col" { (pick("種類", "Class")) }
-                th scope="col" { (pick("原因物質", "Substance")) }
-                th scope="col" { (pick("重症度", "Severity")) }
-                th scope="col" { (pick("症状", "Reaction")) }
-                th scope="col" { (pick("発現時期", "Onset")) }
-                th scope="col" { (pick("施設", "Facility")) }
-            } }
-            tbody {
-                @for read in reads {
+        (table(&[
+            pick("種類", "Class"),
+            pick("原因物質", "Substance"),
+            pick("重症度", "Severity"),
+            pick("症状", "Reaction"),
+            pick("発現時期", "Onset"),
+            pick("施設", "Facility"),
+        ], html! { @for read in reads {
                     @if let Body::Allergies(allergies) = &read.record.body {
                         @for one in allergies { (allergy_row(view, read, one)) }
                     }
-                }
-            }
-        } }
+                } }))
     }
 }
 

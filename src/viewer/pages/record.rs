@@ -29,7 +29,7 @@ pub(in crate::viewer) fn page(view: &View<'_>) -> Markup {
         p.tools {
             @if view.may_raw {
                 a href=(view.address(0, item, "raw")) { (pick("原文", "Raw message")) }
-                @if item.key.is_some() { a href=(view.address(0, item, "history")) { (pick("履歴（旧版・削除）", "History")) } }
+                @if item.version.is_some() { a href=(view.address(0, item, "history")) { (pick("履歴（旧版・削除）", "History")) } }
             }
             @if item.kind == Kind::Document { a href=(view.address(0, item, "file")) { (pick("ファイルを開く", "Open the file")) } }
         }

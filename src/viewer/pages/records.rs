@@ -4,6 +4,7 @@
 use maud::{Markup, html};
 
 use super::calendar::{group, joined};
+use super::table::table;
 use crate::ssmix::Flag;
 use crate::viewer::chart::Item;
 use crate::viewer::view::{View, date_text};
@@ -43,17 +44,14 @@ pub(in crate::viewer) fn page(view: &View<'_>) -> Markup {
         }
         p.small.soft { (items.len()) (pick(" 件", " files"))
             @if !view.may_raw { (pick("（履歴と削除済みは権限のある方のみ）", " (history only for those who may)")) } }
-        div.wide { table.full {
-            thead { tr {
-                th scope="col" { (pick("日付", "Date")) }
-                th scope="col" { (pick("種別", "Kind")) }
-                th scope="col" { (pick("状態", "State")) }
-                th scope="col" { (pick("記録日時", "Recorded")) }
-                th scope="col" { (pick("ファイル", "File")) }
-                th scope="col" { (pick("施設", "Facility")) }
-            } }
-            tbody { @for (chart, item) in shown { (row(view, *chart, item)) } }
-        } }
+        (table(&[
+            pick("日付", "Date"),
+            pick("種別", "Kind"),
+            pick("状態", "State"),
+            pick("記録日時", "Recorded"),
+            pick("ファイル", "File"),
+            pick("施設", "Facility"),
+        ], html! { @for (chart, item) in shown { (row(view, *chart, item)) } }))
         nav.pages aria-label=(pick("ページ", "Pages")) {
             @if from > 0 { a href=(step(view, from.saturating_sub(ROWS_MAX))) { (pick("← 前", "← Back")) } }
             @if more { a href=(step(view, from + ROWS_MAX)) { (pick("次 →", "Next →")) } }
@@ -88,9 +86,9 @@ fn row(view: &View<'_>, chart: usize, item: &Item) -> Markup {
 /// Valid, superseded, deleted: in words.
 pub(super) fn state(view: &View<'_>, item: &Item) -> &'static str {
     let language = view.language;
-    match (item.flag, item.is_second) {
-        (Some(Flag::Valid), false) => language.pick("有効", "valid"),
-        (Some(Flag::Valid), true) => language.pick("重複（古い有効）", "second valid one"),
+    match (item.flag, item.is_current()) {
+        (Some(Flag::Valid), true) => language.pick("有効", "valid"),
+        (Some(Flag::Valid), false) => language.pick("重複（古い有効）", "second valid one"),
         (Some(Flag::Superseded), _) => language.pick("旧版", "superseded"),
         (Some(Flag::Deleted), _) => language.pick("削除", "deleted"),
         (None, _) => language.pick("標準外", "not a record"),

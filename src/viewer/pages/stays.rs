@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 
+use super::table::table;
 use crate::clinical::{Body, Kind, Movement, Record, Stay, stays};
 use crate::viewer::view::{Read, View};
 
@@ -22,16 +23,13 @@ pub(in crate::viewer) fn page(view: &View<'_>) -> Markup {
         (reads.notes(view))
         h2 { (pick("入院", "Stays")) }
         @if all.is_empty() { p { (pick("ありません。", "None.")) } }
-        @else { div.wide { table.full {
-            thead { tr {
-                th scope="col" { (pick("入院", "From")) }
-                th scope="col" { (pick("退院", "To")) }
-                th scope="col" { (pick("病棟・病室", "Place")) }
-                th scope="col" { (pick("退院先・転帰", "Discharge")) }
-                th scope="col" { (pick("施設", "Facility")) }
-            } }
-            tbody { @for stay in &all { (stay_row(view, stay)) } }
-        } } }
+        @else { (table(&[
+            pick("入院", "From"),
+            pick("退院", "To"),
+            pick("病棟・病室", "Place"),
+            pick("退院先・転帰", "Discharge"),
+            pick("施設", "Facility"),
+        ], html! { @for stay in &all { (stay_row(view, stay)) } })) }
         h2 { (pick("受診・移動の記録", "Movements")) }
         @if reads.is_empty() { p { (pick("ありません。", "None.")) } }
         @else { (movement_table(view, &reads.records)) }
@@ -44,18 +42,15 @@ pub(super) fn movement_table(view: &View<'_>, reads: &[Read]) -> Markup {
     let language = view.language;
     let pick = |japanese: &'static str, english: &'static str| language.pick(japanese, english);
     html! {
-        div.wide { table.full {
-            thead { tr {
-                th scope="col" { (pick("日付", "Date")) }
-                th scope="col" { (pick("種別", "Kind")) }
-                th scope="col" { (pick("区分", "Class")) }
-                th scope="col" { (pick("診療科・場所", "Where")) }
-                th scope="col" { (pick("医師", "Doctor")) }
-                th scope="col" { (pick("内容", "Details")) }
-                th scope="col" { (pick("施設", "Facility")) }
-            } }
-            tbody { @for read in reads { (row(view, read)) } }
-        } }
+        (table(&[
+            pick("日付", "Date"),
+            pick("種別", "Kind"),
+            pick("区分", "Class"),
+            pick("診療科・場所", "Where"),
+            pick("医師", "Doctor"),
+            pick("内容", "Details"),
+            pick("施設", "Facility"),
+        ], html! { @for read in reads { (row(view, read)) } }))
     }
 }
 

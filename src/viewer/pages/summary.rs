@@ -23,8 +23,7 @@ pub(in crate::viewer) fn page(view: &View<'_>) -> Markup {
     let pick = |japanese: &'static str, english: &'static str| language.pick(japanese, english);
     let mut groups = vec![
         view.read(&[Kind::Basics, Kind::Allergies, Kind::Problems], DATED_MAX),
-        // Injections are in no list of what is taken, and would crowd prescriptions out.
-        view.read(&[Kind::Prescription], DATED_MAX),
+        medication::prescriptions(view),
         view.read(&[Kind::PrescriptionGiven, Kind::InjectionGiven], DATED_MAX),
         view.read(&[Kind::LabResult], REPORTS_MAX),
         view.read_where(DATED_MAX, |item| {
@@ -107,8 +106,7 @@ fn latest(records: &[&Record], view: &View<'_>) -> Markup {
         h2 { (language.pick("直近の処方（日数は終了と推定）", "Last prescription (days probably over)")) }
         @if newest.is_none() { p { (language.pick("処方の記録はありません。", "None recorded.")) } }
         ul { @for one in all.iter().filter(|one| one.from == newest && newest.is_some()) {
-            li { b { (one.order.drug.text()) } " " (one.order.dose.as_ref().map(Quantity::text).unwrap_or_default()) " "
-                (one.order.usage()) " " span.small.soft { (one.taking.text(language)) } }
+            li { (medication::drug_line(one, language)) }
         } }
     }
 }
