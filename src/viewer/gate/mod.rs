@@ -4,26 +4,29 @@
 //! Pages get no catalogue and no roster. What they show of a patient comes in
 //! a `View`, and only `Gate::open` makes one.
 
+mod emergency;
+mod replies;
+mod sign_in;
+
+pub(super) use sign_in::SignInError;
+
 use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::Viewer;
 use super::audit::{Action, AuditError, Event, Who, Whose};
 use super::clock;
-use super::emergency::{Emergency, Opening};
-use super::layout::{self, Frame};
-use super::lockout::Guess;
-use super::request::{Reply, Request, SESSION_COOKIE};
+use super::emergency::Emergency;
+use super::layout::Frame;
+use super::request::Request;
 use super::roster::{Found, Search};
 use super::session::SessionId;
 use super::tables::{AGE_MAX, Tables};
 use super::vault::VaultError;
-use super::{Viewer, credentials};
 use crate::language::Language;
-use crate::registry::{
-    self, Condition, Consent, Grant, OpeningError, Patient, Permission, Policy, Refusal, Scope,
-};
+use crate::registry::{self, Condition, Grant, Patient, Permission, Policy, Refusal, Scope};
 
 /// Faults of tables that a page names.
 const FAULTS_MAX: usize = 10;
@@ -40,16 +43,6 @@ pub(super) enum GateError {
     /// The store failed.
     #[error(transparent)]
     Catalogue(#[from] crate::catalogue::CatalogueError),
-}
-
-/// Why nobody signed in.
-pub(super) enum SignInError {
-    /// Too many guesses: milliseconds to wait.
-    Wait(i64),
-    /// Something of it is wrong; never said what.
-    Wrong,
-    /// It can't be logged or counted.
-    Failed(GateError),
 }
 
 /// Who is signed in, as the registry knows the user now. Only a live session
@@ -149,78 +142,6 @@ impl Gate {
     /// The emergency in force.
     pub(super) fn emergency(&self) -> Option<Emergency> {
         self.viewer.emergencies.current(self.now_ms)
-    }
-
-    /// Signs in and gives the token of a new session.
-    pub(super) fn sign_in(&self, request: &Request) -> Result<String, SignInError> {
-        let address = request.address();
-        let guess = Guess {
-            facility: request.field("facility").trim(),
-            user: request.field("user").trim(),
-            address: &address,
-        };
-        let failed = |error: GateError| SignInError::Failed(error);
-        let who = Who {
-            facility: guess.facility.chars().take(64).collect(),
-            user: guess.user.chars().take(64).collect(),
-        };
-        let lockouts = &self.viewer.lockouts;
-        let wait = lockouts.begin(guess, self.now_ms);
-        let wait = wait.map_err(|error| failed(error.into()))?;
-        if wait > 0 {
-            self.log(Some(&who), request, Action::SignInFailed, None, "waits")
-                .map_err(|error| failed(error.into()))?;
-            return Err(SignInError::Wait(wait));
-        }
-        let user = self.tables.user(guess.facility, guess.user);
-        let right = credentials::check(
-            user,
-            request.field("password"),
-            request.field("code"),
-            self.now_ms,
-        );
-        let taken = match right {
-            None => Ok(false),
-            Some(step) => lockouts.succeed(guess, step),
-        };
-        if !taken.map_err(|error| failed(error.into()))? {
-            self.log(Some(&who), request, Action::SignInFailed, None, "")
-                .map_err(|error| failed(error.into()))?;
-            return Err(SignInError::Wrong);
-        }
-        self.log(Some(&who), request, Action::SignedIn, None, "")
-            .map_err(|error| failed(error.into()))?;
-        // A session that this browser had before is over.
-        if let Some(token) = request.cookies.get(SESSION_COOKIE) {
-            self.viewer.sessions.end(SessionId::of(token));
-        }
-        let token = self.viewer.sessions.begin(who, Instant::now());
-        token.map_err(|_| SignInError::Wrong)
-    }
-
-    /// Ends the session of the request.
-    pub(super) fn sign_out(&self, request: &Request) {
-        let token = request.cookies.get(SESSION_COOKIE);
-        let session = token.and_then(|token| self.viewer.sessions.end(SessionId::of(token)));
-        if let Some(session) = session {
-            let _ = self.log(Some(&session.who), request, Action::SignedOut, None, "");
-        }
-    }
-
-    /// Who is signed in; nobody if the registry does not know the user any
-    /// more.
-    pub(super) fn user(&self, request: &Request) -> Option<User> {
-        let session = SessionId::of(request.cookies.get(SESSION_COOKIE)?);
-        let found = self.viewer.sessions.find(session, Instant::now())?;
-        let own = self.tables.facility(&found.who.facility)?;
-        let known = registry::Viewer::of(own, &found.who.user)?;
-        Some(User {
-            name: known.user().display_name.clone(),
-            facility_name: self.tables.facility_name(&found.who.facility).to_string(),
-            known,
-            who: found.who,
-            session,
-        })
     }
 
     /// What the frame of a page says.
@@ -359,58 +280,6 @@ impl Gate {
             page,
         )?)
     }
-
-    /// The page of what is not there.
-    pub(super) fn missing(&self, user: &User, request: &Request) -> Reply {
-        let language = request.language();
-        let title = language.pick("見つかりません", "Not found");
-        let text = language.pick(
-            "この患者、記録、またはスナップショットはこの端末にはありません。",
-            "This device has no such patient, record or snapshot.",
-        );
-        let frame = self.frame(user, request, title);
-        Reply::Page {
-            status: 404,
-            markup: layout::message(&frame.frame(), title, text),
-        }
-    }
-
-    /// The page that says no: the same for what is not there.
-    pub(super) fn refused(&self, user: &User, request: &Request) -> Reply {
-        let language = request.language();
-        let title = language.pick("閲覧できません", "Not open to you");
-        let text = language.pick(
-            "この診療録やページを見る権限がありません。操作は記録されました。",
-            "You have no right to see this record or page. This was logged.",
-        );
-        let frame = self.frame(user, request, title);
-        Reply::Page {
-            status: 403,
-            markup: layout::message(&frame.frame(), title, text),
-        }
-    }
-
-    /// The page of a failure, which says nothing of a patient.
-    pub(super) fn failed(&self, user: &User, request: &Request, error: &GateError) -> Reply {
-        tracing::error!(%error, "a page could not be shown");
-        let language = request.language();
-        let title = language.pick("表示できません", "Nothing can be shown");
-        let text = match error {
-            GateError::Audit(_) | GateError::Vault(_) => language.pick(
-                "監査記録を書けないため、何も表示しません。管理者に連絡してください。",
-                "The audit log can't be written, so nothing is shown.",
-            ),
-            GateError::Catalogue(_) => language.pick(
-                "保管庫を読めません。管理者に連絡してください。",
-                "The store can't be read.",
-            ),
-        };
-        let frame = self.frame(user, request, title);
-        Reply::Page {
-            status: 500,
-            markup: layout::message(&frame.frame(), title, text),
-        }
-    }
 }
 
 impl Gate {
@@ -473,119 +342,6 @@ impl Gate {
     /// Remembers a search for going back.
     pub(super) fn remember(&self, user: &User, search: Search) {
         self.viewer.sessions.remember(user.session, search);
-    }
-
-    /// Declares an emergency.
-    pub(super) fn declare(
-        &self,
-        user: &User,
-        request: &Request,
-        reason: String,
-        hours: u32,
-    ) -> Result<(), GateError> {
-        let detail = format!("{hours} h: {reason}");
-        self.log(
-            Some(&user.who),
-            request,
-            Action::EmergencyDeclared,
-            None,
-            &detail,
-        )?;
-        let emergencies = &self.viewer.emergencies;
-        emergencies.declare(user.who.clone(), reason, hours, self.now_ms)?;
-        Ok(())
-    }
-
-    /// Ends it.
-    pub(super) fn end_emergency(&self, user: &User, request: &Request) -> Result<(), GateError> {
-        self.log(Some(&user.who), request, Action::EmergencyEnded, None, "")?;
-        Ok(self.viewer.emergencies.end()?)
-    }
-
-    /// Opens a record by the right of the emergency. The inner error is why
-    /// not; none where it is not the emergency that is lacking.
-    pub(super) fn open_by_emergency(
-        &self,
-        user: &User,
-        request: &Request,
-        reason: &str,
-        consent: Option<Consent>,
-    ) -> Result<Result<(), Option<OpeningError>>, GateError> {
-        let whose = request.whose();
-        let emergency = self.emergency().and_then(|emergency| emergency.rule());
-        let (Access::ByEmergency, Some(emergency)) = (self.access(user, &whose, false), emergency)
-        else {
-            self.log(
-                Some(&user.who),
-                request,
-                Action::Refused,
-                Some(&whose),
-                "open",
-            )?;
-            return Ok(Err(None));
-        };
-        let Some(consent) = consent else {
-            return Ok(Err(Some(OpeningError::Reason)));
-        };
-        let patient = patient_of(&whose);
-        let opening = registry::Opening::new(
-            &user.known,
-            &emergency,
-            patient,
-            reason,
-            consent,
-            self.now(),
-        );
-        let opening = match opening {
-            Ok(opening) => opening,
-            Err(error) => return Ok(Err(Some(error))),
-        };
-        let detail = format!("{}: {}", consent.code(), opening.reason);
-        self.log(
-            Some(&user.who),
-            request,
-            Action::EmergencyOpened,
-            Some(&whose),
-            &detail,
-        )?;
-        self.viewer.emergencies.add(&opening)?;
-        Ok(Ok(()))
-    }
-
-    /// What was opened by the right of emergencies, with each one's place in
-    /// the whole list: by users of the own facility, and of its patients.
-    pub(super) fn openings(&self, user: &User) -> Vec<(usize, Opening)> {
-        let own = &user.who.facility;
-        let all = self.viewer.emergencies.openings().into_iter().enumerate();
-        all.filter(|(_, opening)| opening.who.facility == *own || opening.whose.facility == *own)
-            .collect()
-    }
-
-    /// Marks an opening as reviewed.
-    pub(super) fn review(
-        &self,
-        user: &User,
-        request: &Request,
-        at: usize,
-        at_ms: i64,
-    ) -> Result<(), GateError> {
-        let openings = self.openings(user);
-        let Some((_, opening)) = openings
-            .iter()
-            .find(|(place, one)| *place == at && one.at_ms == at_ms)
-        else {
-            return Ok(());
-        };
-        let whose = Some(&opening.whose);
-        self.log(
-            Some(&user.who),
-            request,
-            Action::EmergencyReviewed,
-            whose,
-            &opening.reason,
-        )?;
-        self.viewer.emergencies.review(at, at_ms, &user.who)?;
-        Ok(())
     }
 }
 
