@@ -49,12 +49,23 @@ pub(super) async fn serve(
         .acceptor(acceptor)
         .handle(handle.clone())
         .serve(router(viewer).into_make_service_with_connect_info::<SocketAddr>());
-    let mut server = tokio::spawn(server);
+    tokio::pin!(server);
+    let _ending = Ending(handle.clone());
     tokio::select! {
-        ended = &mut server => return ended.map_err(std::io::Error::other)?,
+        ended = &mut server => return ended,
         () = end => handle.graceful_shutdown(Some(LAST_REQUESTS)),
     }
-    server.await.map_err(std::io::Error::other)?
+    server.await
+}
+
+/// Ends every connection when it goes: whoever asked for the viewer may go away
+/// at any time, and nothing is shown after that.
+struct Ending(Handle<SocketAddr>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.shutdown();
+    }
 }
 
 /// The routes of the table, and nothing else.

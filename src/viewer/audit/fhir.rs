@@ -11,7 +11,10 @@ const EVENT_TYPE: &str = "http://terminology.hl7.org/CodeSystem/audit-event-type
 const RESTFUL: &str = "http://hl7.org/fhir/restful-interaction";
 const ENTITY_TYPE: &str = "http://terminology.hl7.org/CodeSystem/audit-entity-type";
 const OBJECT_ROLE: &str = "http://terminology.hl7.org/CodeSystem/object-role";
-const LIFECYCLE: &str = "http://terminology.hl7.org/CodeSystem/v3-ParticipationType";
+const PARTICIPATION: &str = "http://terminology.hl7.org/CodeSystem/v3-ParticipationType";
+/// DICOM: who sends, and who gets.
+const SOURCE: &str = "110153";
+const DESTINATION: &str = "110152";
 
 /// The events as a Bundle of AuditEvents; `node` is the node id of the viewer.
 pub fn bundle(events: &[Event], node: &str) -> Value {
@@ -19,7 +22,12 @@ pub fn bundle(events: &[Event], node: &str) -> Value {
         .iter()
         .map(|event| json!({ "resource": resource(event, node) }))
         .collect();
-    json!({ "resourceType": "Bundle", "type": "collection", "entry": entries })
+    let mut bundle = json!({ "resourceType": "Bundle", "type": "collection" });
+    // FHIR's JSON has no empty lists.
+    if !entries.is_empty() {
+        bundle["entry"] = entries.into();
+    }
+    bundle
 }
 
 struct Kind {
@@ -41,13 +49,15 @@ fn kind(action: Action) -> Kind {
             "E",
             Some("IHE.BasicAudit.Query"),
         ),
-        Action::Shown | Action::Refused => (
+        Action::Shown => (
             EVENT_TYPE,
             "rest",
             (RESTFUL, "read"),
             "R",
             Some("IHE.BasicAudit.PatientRead"),
         ),
+        // The profiles are for what succeeded.
+        Action::Refused => (EVENT_TYPE, "rest", (RESTFUL, "read"), "R", None),
         Action::EmergencyDeclared | Action::EmergencyOpened => {
             (DICOM, "110113", (DICOM, "110127"), "E", None)
         }
@@ -86,8 +96,11 @@ fn resource(event: &Event, node: &str) -> Value {
             "observer": { "identifier": { "system": "urn:hikae:node", "value": node } },
             "type": [{ "system": "http://terminology.hl7.org/CodeSystem/security-source-type", "code": "4" }],
         },
-        "entity": entities(event),
     });
+    let entities = entities(event);
+    if !entities.is_empty() {
+        resource["entity"] = entities.into();
+    }
     if let Some(subtype) = subtype {
         resource["subtype"] = subtype;
     }
@@ -97,45 +110,74 @@ fn resource(event: &Event, node: &str) -> Value {
     resource
 }
 
+/// The machines, and the person. By BALP the server is the source of what is
+/// read, and the client the source of a query.
 fn agents(event: &Event, node: &str) -> Value {
-    let server = json!({
-        "type": { "coding": [{ "system": DICOM, "code": "110153" }] },
-        "who": { "identifier": { "system": "urn:hikae:node", "value": node } },
-        "requestor": false,
-    });
-    let mut person = json!({
-        "type": { "coding": [{ "system": LIFECYCLE, "code": "IRCP" }] },
-        "requestor": true,
-        "network": { "address": event.from, "type": "2" },
-    });
-    if let Some(who) = &event.user {
-        person["who"] = json!({ "identifier": {
-            "system": format!("urn:hikae:facility:{}", who.facility), "value": who.user,
-        } });
+    let (server, client) = match event.action {
+        Action::Searched => (DESTINATION, SOURCE),
+        _ => (SOURCE, DESTINATION),
+    };
+    let network = match event.from.is_empty() {
+        true => json!({ "address": "unknown", "type": "1" }),
+        false => json!({ "address": event.from, "type": "2" }),
+    };
+    let mut agents = vec![
+        json!({
+            "type": { "coding": [{ "system": DICOM, "code": server }] },
+            "who": { "identifier": { "system": "urn:hikae:node", "value": node } },
+            "requestor": false,
+            "network": { "address": format!("urn:hikae:node:{node}"), "type": "5" },
+        }),
+        json!({
+            "type": { "coding": [{ "system": DICOM, "code": client }] },
+            "who": { "display": network["address"] },
+            "requestor": event.user.is_none(),
+            "network": network,
+        }),
+    ];
+    if let Some(who) = event.user.as_ref().filter(|who| !who.user.is_empty()) {
+        agents.push(json!({
+            "type": { "coding": [{ "system": PARTICIPATION, "code": "IRCP" }] },
+            "who": { "identifier": { "system": facility_system(&who.facility), "value": who.user } },
+            "requestor": true,
+        }));
     }
-    json!([server, person])
+    agents.into()
 }
 
-fn entities(event: &Event) -> Value {
+/// The system of ids that a facility gives; of what somebody typed at the
+/// sign-in, which is no id of a facility, only what may stand in an address.
+fn facility_system(facility: &str) -> String {
+    let safe = |letter: &char| letter.is_ascii_alphanumeric() || "-._".contains(*letter);
+    let facility: String = facility.chars().filter(safe).collect();
+    format!("urn:hikae:facility:{facility}")
+}
+
+fn entities(event: &Event) -> Vec<Value> {
     let mut entities = Vec::new();
     if let Some(Whose { facility, patient }) = &event.patient {
         entities.push(json!({
-            "what": { "identifier": {
-                "system": format!("urn:hikae:facility:{facility}"), "value": patient,
-            } },
+            "what": { "identifier": { "system": facility_system(facility), "value": patient } },
             "type": { "system": ENTITY_TYPE, "code": "1" },
             "role": { "system": OBJECT_ROLE, "code": "1" },
         }));
     }
     if !event.detail.is_empty() {
-        let query = base64(event.detail.as_bytes());
-        entities.push(json!({
-            "type": { "system": ENTITY_TYPE, "code": "2" },
-            "role": { "system": OBJECT_ROLE, "code": "24" },
-            "query": query,
-        }));
+        let mut entity = json!({ "type": { "system": ENTITY_TYPE, "code": "2" } });
+        match event.action {
+            Action::Searched => {
+                entity["role"] = json!({ "system": OBJECT_ROLE, "code": "24" });
+                entity["query"] = base64(event.detail.as_bytes()).into();
+            }
+            // The page, or the reason.
+            _ => {
+                entity["role"] = json!({ "system": OBJECT_ROLE, "code": "4" });
+                entity["what"] = json!({ "display": event.detail });
+            }
+        }
+        entities.push(entity);
     }
-    Value::Array(entities)
+    entities
 }
 
 /// FHIR's base64Binary.
@@ -185,9 +227,9 @@ mod tests {
             format!("{PROFILE}IHE.BasicAudit.PatientRead")
         );
         assert_eq!(found["recorded"], "2026-03-31T23:33:20Z");
-        assert_eq!(found["agent"][1]["who"]["identifier"]["value"], "ishi");
+        assert_eq!(found["agent"][2]["who"]["identifier"]["value"], "ishi");
         assert_eq!(found["entity"][0]["what"]["identifier"]["value"], "0001");
-        assert_eq!(found["entity"][1]["query"], "c3VtbWFyeQ==");
+        assert_eq!(found["entity"][1]["what"]["display"], "summary");
     }
 
     #[test]
