@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 
 use super::laboratory::result;
+use super::named;
 use super::table::table;
 use crate::clinical::{Body, Examination, Kind, Observation, Order};
 use crate::language::Language;
@@ -105,7 +106,7 @@ fn order_whole(order: &Order, language: Language) -> Markup {
         when.as_ref().map(|when| when.show()).unwrap_or_default()
     };
     html! {
-        h3 { (order.code.text()) @if order.is_cancelled() { " " span.tag { (pick("中止", "cancelled")) } } }
+        h3 { (named(&order.code)) @if order.is_cancelled() { " " span.tag { (pick("中止", "cancelled")) } } }
         dl.facts {
             dt { (pick("番号", "Number")) } dd { (order.number) }
             dt { (pick("依頼", "Ordered")) } dd { (time(&order.ordered_at)) " " (order.ordered_by.as_ref().map_or("", |by| by.text())) " " (order.department.text()) }

@@ -3,9 +3,9 @@
 
 use maud::{Markup, html};
 
-use super::table::table;
+use super::{named, table::table};
 use crate::clinical::{
-    Administration, Body, Coded, Kind, Medication, MedicationOrder, Quantity, Route, Taking, taken,
+    Administration, Body, Kind, Medication, MedicationOrder, Quantity, Route, Taking, taken,
 };
 use crate::language::Language;
 use crate::viewer::view::{Read, Reads, View};
@@ -147,8 +147,10 @@ fn orders(view: &View<'_>, read: &Read) -> Markup {
                 td { (drug(order, view.language)) }
                 td { (dose(order, view.language)) }
                 td { (usage(order)) }
-                td { (timing(order)) }
-                td { (order.ordered_by.as_ref().map_or("", |staff| staff.text())) }
+                td { (timing(order, view.language)) }
+                td { (order.ordered_by.as_ref().map_or("", |staff| staff.text()))
+                    @if !order.department.is_empty() { div.small { (order.department.text()) } }
+                    @if let Some(at) = &order.ordered_at { div.small.soft.nowrap { (at.show()) } } }
                 td { (view.mark(read.chart)) }
             }
         }
@@ -163,6 +165,7 @@ fn drug(order: &MedicationOrder, language: Language) -> Markup {
             div.small { (ingredient.role.text(language)) ": " (ingredient.drug.text()) " "
                 (ingredient.amount.as_ref().map(|amount| amount.text()).unwrap_or_default()) }
         }
+        @if !order.form.is_empty() { div.small { (order.form.text()) } }
         @for kind in &order.kinds { div.small.soft { (kind.text()) } }
         @for comment in &order.comments { div.small { (comment) } }
     }
@@ -192,10 +195,13 @@ fn usage(order: &MedicationOrder) -> Markup {
     }
 }
 
-fn timing(order: &MedicationOrder) -> Markup {
+fn timing(order: &MedicationOrder, language: Language) -> Markup {
     html! {
         @for timing in &order.timings {
-            @if let Some(duration) = &timing.duration { div { (duration.text()) } }
+            @match timing.days() {
+                Some(days) => { div { (language.pick(format!("{days}日分"), format!("{days} days"))) } }
+                None => { @if let Some(duration) = &timing.duration { div { (duration.text()) } } }
+            }
             @if let Some(from) = &timing.from {
                 div.small.nowrap { (from.show()) @if let Some(to) = &timing.to { " – " (to.show()) } }
             }
@@ -228,7 +234,8 @@ fn administration(view: &View<'_>, read: &Read, one: &Administration, kind: &str
             td { (routes(&one.routes)) }
             td { (one.completion.text(view.language))
                 @for reason in &one.refusal { div.small { (reason.text()) } } }
-            td { (one.given_by.as_ref().map_or("", |staff| staff.text())) }
+            td { (one.given_by.as_ref().map_or("", |staff| staff.text()))
+                @if !one.place.is_empty() { div.small { (one.place) } } }
             td { (view.mark(read.chart)) }
         }
     }
@@ -236,17 +243,4 @@ fn administration(view: &View<'_>, read: &Read, one: &Administration, kind: &str
 
 fn routes(routes: &[Route]) -> Markup {
     html! { @for route in routes { div.small { (route.text()) } } }
-}
-
-/// The name, and the code that others know.
-fn named(coded: &Coded) -> Markup {
-    let code = coded
-        .standard()
-        .map(|code| (code.code.as_str(), code.system.as_str()));
-    html! {
-        (coded.text())
-        @if let Some((code, system)) = code.filter(|(code, _)| !code.is_empty()) {
-            span.small.soft { " " (system) ":" (code) }
-        }
-    }
 }

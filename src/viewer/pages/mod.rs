@@ -29,6 +29,7 @@ use super::gate::{Gate, User};
 use super::layout;
 use super::request::{Reply, Request, escaped};
 use super::view::View;
+use crate::clinical::Coded;
 use crate::language::Language;
 
 /// The tabs of a patient: name in the address, Japanese, English.
@@ -101,5 +102,18 @@ pub(super) fn offer(gate: &Gate, user: &User, request: &Request) -> Reply {
     Reply::Page {
         status: 403,
         markup: layout::page(&frame.frame(), html! {}, form),
+    }
+}
+
+/// The name, and the code that others know.
+fn named(coded: &Coded) -> Markup {
+    let code = coded
+        .standard()
+        .map(|code| (code.code.as_str(), code.system.as_str()));
+    html! {
+        (coded.text())
+        @if let Some((code, system)) = code.filter(|(code, _)| !code.is_empty()) {
+            span.small.soft { " " (system) ":" (code) }
+        }
     }
 }

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::table::table;
-use crate::clinical::{Allergy, Body, Kind, Problem};
+use crate::clinical::{Allergy, Body, Kind, Problem, When, fold};
 use crate::language::Language;
 use crate::viewer::view::{Read, View};
 
@@ -14,13 +14,15 @@ const FILES_MAX: usize = 50;
 pub(in crate::viewer) fn page(view: &View<'_>) -> Markup {
     let language = view.language;
     let pick = |japanese: &'static str, english: &'static str| language.pick(japanese, english);
-    let allergies = view.read(&[Kind::Allergies], FILES_MAX);
+    // What only the basics (AL1) name is in no ADT-61.
+    let allergies = view.read(&[Kind::Allergies, Kind::Basics], FILES_MAX);
+    let none = allergies.records.iter().all(|read| listed(read).is_empty());
     let problems = view.read(&[Kind::Problems], FILES_MAX);
     html! {
         h1 { (pick("病名・アレルギー", "Problems and allergies")) }
         h2 { (pick("アレルギー", "Allergies")) }
         (allergies.notes(view))
-        @if allergies.is_empty() {
+        @if none {
             p { (pick("アレルギーの記録がありません。「アレルギーなし」とは限りません。", "No allergy record. That is not the same as no allergies.")) }
         } @else { (allergy_table(view, &allergies.records)) }
         h2 { (pick("病名", "Problems")) }
@@ -39,6 +41,7 @@ pub(super) fn problem_table(view: &View<'_>, reads: &[Read]) -> Markup {
             pick("病名", "Problem"),
             "ICD-10",
             pick("開始", "Since"),
+            pick("終了", "Until"),
             pick("転帰", "Outcome"),
             pick("区分", "Kind"),
             pick("施設", "Facility"),
@@ -59,11 +62,32 @@ pub(super) fn allergy_table(view: &View<'_>, reads: &[Read]) -> Markup {
             pick("発現時期", "Onset"),
             pick("施設", "Facility"),
         ], html! { @for read in reads {
-                    @if let Body::Allergies(allergies) = &read.record.body {
-                        @for one in allergies { (allergy_row(view, read, one)) }
-                    }
-                } }))
+            @for one in listed(read) {
+                @if !is_repeated(read, one, reads) { (allergy_row(view, read, one)) }
+            }
+        } }))
     }
+}
+
+/// The allergies of a record: those of ADT-61, or those that the basics name.
+fn listed(read: &Read) -> &[Allergy] {
+    match &read.record.body {
+        Body::Allergies(allergies) => allergies,
+        Body::Basics(basics) => &basics.allergies,
+        _ => &[],
+    }
+}
+
+/// What the basics name is repeated where ADT-61 of the same chart says it.
+fn is_repeated(read: &Read, one: &Allergy, reads: &[Read]) -> bool {
+    let name = |one: &Allergy| fold(one.substance.text());
+    matches!(read.record.body, Body::Basics(_))
+        && reads
+            .iter()
+            .filter(|other| other.chart == read.chart)
+            .filter(|other| matches!(other.record.body, Body::Allergies(_)))
+            .flat_map(listed)
+            .any(|other| name(other) == name(one))
 }
 
 fn allergy_row(view: &View<'_>, read: &Read, one: &Allergy) -> Markup {
@@ -93,11 +117,16 @@ fn problem_rows(view: &View<'_>, read: &Read) -> Markup {
 fn problem_row(view: &View<'_>, read: &Read, one: &Problem) -> Markup {
     html! {
         tr.old[one.is_withdrawn()].past[one.is_over()] {
-            td { span.text { (view.link(read, &one.title())) } }
-            td { (one.icd10().unwrap_or_default()) }
-            td.nowrap { (one.since().map(|when| when.show()).unwrap_or_default()) }
+            td { span.text { (view.link(read, &one.title())) }
+                @if let Some(code) = one.name.standard() { div.small.soft { (code.system) ":" (code.code) } } }
+            td { (one.icd10().unwrap_or_default())
+                @if !one.classification.is_empty() { div.small { (one.classification.text()) } } }
+            td.nowrap { (time(one.since())) }
+            // Some systems fill it for what still lasts.
+            td.nowrap { @if one.is_over() { (time(one.resolved.as_ref())) } }
             td { (one.outcome.text()) @if let Some(at) = &one.outcome_at { " " span.small { (at.show()) } } }
-            td { (marks(one, view.language)) }
+            td { (marks(one, view.language))
+                @if !one.confirmation.is_empty() { div.small.soft { (one.confirmation.text()) } } }
             td { (view.mark(read.chart)) }
         }
     }
@@ -110,4 +139,8 @@ pub(super) fn marks(one: &Problem, language: Language) -> Markup {
         @if one.is_suspected() { span.tag { (language.pick("疑い", "suspected")) } " " }
         @if one.is_withdrawn() { span.tag { (language.pick("取消", "withdrawn")) } }
     }
+}
+
+fn time(when: Option<&When>) -> String {
+    when.map(When::show).unwrap_or_default()
 }

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::table::table;
-use crate::clinical::{Body, Kind, Movement, Record, Stay, stays};
+use crate::clinical::{Body, Kind, Movement, PatientClass, Record, Stay, stays};
 use crate::viewer::view::{Read, View};
 
 /// Movements that are read.
@@ -95,7 +95,8 @@ fn row(view: &View<'_>, read: &Read) -> Markup {
             td { span.text { (view.kind_name(&read.item)) }
                 @if movement.taken_back { " " span.tag { (language.pick("取消", "taken back")) } } }
             td { (movement.class.text(language)) }
-            td { (movement.department.text()) " " (movement.place.text()) }
+            td { (movement.department.text()) " "
+                @if movement.place.text() != movement.department.text() { (movement.place.text()) } }
             td { (doctors.join("、")) }
             td { (details(view, movement)) (meals(read)) }
             td { (view.mark(read.chart)) }
@@ -106,7 +107,15 @@ fn row(view: &View<'_>, read: &Read) -> Markup {
 fn details(view: &View<'_>, movement: &Movement) -> Markup {
     let language = view.language;
     let times = [
-        (language.pick("入院", "admitted"), &movement.admitted),
+        (
+            match movement.class {
+                PatientClass::Outpatient | PatientClass::Emergency => {
+                    language.pick("来院", "arrived")
+                }
+                _ => language.pick("入院", "admitted"),
+            },
+            &movement.admitted,
+        ),
         (language.pick("退院", "discharged"), &movement.discharged),
         (language.pick("発生", "happened"), &movement.happened),
         (
@@ -120,6 +129,8 @@ fn details(view: &View<'_>, movement: &Movement) -> Markup {
     ];
     html! {
         @for (name, time) in times { @if let Some(time) = time { div.small { (name) ": " (time.show()) } } }
+        @if let Some(by) = &movement.admitted_by { div.small { (language.pick("入院決定: ", "admitted by: ")) (by.text()) } }
+        @if let Some(by) = &movement.referred_by { div.small { (language.pick("紹介: ", "referred by: ")) (by.text()) } }
         @if !movement.disposition.is_empty() { div { (movement.disposition.text()) } }
         @if !movement.prior.is_empty() { div.small { (language.pick("前の場所: ", "from: ")) (movement.prior.text()) } }
         @for diagnosis in &movement.diagnoses { div.small { (diagnosis.code.text()) " " (diagnosis.text) } }
@@ -131,8 +142,16 @@ fn meals(read: &Read) -> Markup {
         return html! {};
     };
     html! {
-        @for meal in meals { @for item in &meal.items {
-            div.small { (item.codes.iter().map(|code| code.text()).collect::<Vec<_>>().join("、")) " " (item.text) }
-        } }
+        @for meal in meals {
+            @for timing in &meal.timings {
+                div.small { (timing.usages.iter().map(|usage| usage.text()).collect::<Vec<_>>().join("、")) " "
+                    (timing.from.as_ref().map(|from| from.show()).unwrap_or_default()) " " (timing.priority.text()) }
+            }
+            @for item in &meal.items {
+                div.small { (item.codes.iter().map(|code| code.text()).collect::<Vec<_>>().join("、")) " " (item.text) }
+            }
+            @if let Some(by) = &meal.ordered_by { div.small.soft { (by.text()) " "
+                (meal.ordered_at.as_ref().map(|at| at.show()).unwrap_or_default()) } }
+        }
     }
 }
