@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
@@ -24,58 +24,10 @@ fn here() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/reader"))
 }
 
-/// What a program says, or what to do so that there is one.
-fn run(command: &mut Command, remedy: &str) -> Output {
-    let output = command
-        .output()
-        .unwrap_or_else(|error| panic!("{command:?}: {error}: {remedy}"));
-    assert!(
-        output.status.success(),
-        "{command:?}: {remedy}\n{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    output
-}
-
-/// The interpreter of an environment that has the packages of
-/// `requirements.txt`. It lies in Cargo's folder for temporary files of tests
-/// and is made once, and again when the packages are other ones.
+/// The interpreter with the packages of the reader.
 fn python() -> &'static Path {
     static PYTHON: OnceLock<PathBuf> = OnceLock::new();
-    PYTHON.get_or_init(|| {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("reader");
-        fs::create_dir_all(&folder).unwrap();
-        // Another process may make the same one.
-        let lock = File::create(folder.join("lock")).unwrap();
-        lock.lock().unwrap();
-        let (venv, made) = (folder.join("venv"), folder.join("made"));
-        let requirements = here().join("requirements.txt");
-        let wanted = fs::read_to_string(&requirements).unwrap();
-        let python = venv.join("bin/python");
-        if python.exists() && fs::read_to_string(&made).is_ok_and(|found| found == wanted) {
-            return python;
-        }
-        let _ = fs::remove_file(&made);
-        let _ = fs::remove_dir_all(&venv);
-        run(
-            Command::new("python3").args(["-c", "import venv, ensurepip"]),
-            "install Python 3 with venv (Debian: apt-get install python3 python3-venv)",
-        );
-        run(
-            Command::new("python3").args(["-m", "venv"]).arg(&venv),
-            "install Python's venv (Debian: apt-get install python3-venv)",
-        );
-        run(
-            Command::new(&python)
-                .args(["-m", "pip", "install", "--quiet", "-r"])
-                .arg(&requirements),
-            "the packages of tests/reader/requirements.txt come from PyPI: there has to be \
-             a network, or pip has to be told of an index",
-        );
-        fs::write(&made, wanted).unwrap();
-        python
-    })
+    PYTHON.get_or_init(|| harness::python("reader", &here().join("requirements.txt")))
 }
 
 fn reader() -> Command {

@@ -9,14 +9,19 @@
 
 #[path = "viewer/browser.rs"]
 mod browser;
+#[path = "viewer/chart.rs"]
+mod chart;
 #[path = "viewer/client.rs"]
 mod client;
+#[path = "viewer/fhir.rs"]
+mod fhir;
 mod harness;
 #[path = "viewer/matrix.rs"]
 mod matrix;
+#[path = "viewer/samples.rs"]
+mod samples;
 #[path = "viewer/shelter.rs"]
 mod shelter;
-
 #[path = "viewer/theft.rs"]
 mod theft;
 
@@ -32,15 +37,22 @@ fn the_viewer_of_a_laptop() {
     let mut shelter = Shelter::open(|site| {
         browser::plant(site);
         theft::plant(site);
+        samples::plant(site);
+        chart::plant(site);
         shelter::plant_long(site);
     });
     headers(&shelter);
     matrix::check(&shelter);
     second_factor(&shelter);
     emergency(&shelter);
+    samples::check(&shelter);
+    chart::what_is_taken(&shelter);
+    chart::allergies_of_the_basics(&shelter);
+    chart::across_facilities(&shelter);
     pages_are_fast_and_small(&shelter);
     browser::check(&shelter);
     guesses(&mut shelter);
+    chart::beside_follow_and_as_of(&mut shelter);
     audit(&mut shelter);
     theft::check(&shelter);
 }
@@ -248,7 +260,8 @@ fn audit(shelter: &mut Shelter) {
         last["entity"][0]["what"]["identifier"]["value"],
         patient.as_str()
     );
-    assert_eq!(last["agent"][1]["who"]["identifier"]["value"], "ishi");
+    assert_eq!(last["agent"][2]["who"]["identifier"]["value"], "ishi");
+    fhir::check(&exported);
     shelter.stop();
     let log = shelter.site.path("laptop/viewer/audit.log");
     let whole = std::fs::read(&log).unwrap();

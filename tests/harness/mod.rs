@@ -10,6 +10,7 @@
 mod cycle;
 mod folders;
 mod process;
+mod python;
 mod server;
 mod site;
 mod unchanged;
@@ -21,6 +22,7 @@ pub use folders::{
     look, memory_folder, rsync_work,
 };
 pub use process::Process;
+pub use python::{must_run, python};
 pub use server::{Kind, PASSWORD, Server, Transaction};
 pub use site::Site;
 pub use unchanged::{assert_unchanged_costs_nothing, settle};

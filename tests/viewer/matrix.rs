@@ -68,11 +68,11 @@ const USERS: [(&str, bool, bool); 3] = [
 ];
 
 /// One facility's tables.
-struct Tables {
+pub struct Tables {
     /// Patient to person.
-    persons: BTreeMap<(String, String), String>,
+    pub persons: BTreeMap<(String, String), String>,
     /// Person and owner that are disclosed today.
-    disclosed: Vec<(String, String)>,
+    pub disclosed: Vec<(String, String)>,
 }
 
 fn rows(shelter: &Shelter, facility: &str, name: &str) -> Vec<Vec<String>> {
@@ -88,7 +88,7 @@ fn rows(shelter: &Shelter, facility: &str, name: &str) -> Vec<Vec<String>> {
         .collect()
 }
 
-fn tables(shelter: &Shelter, facility: &str) -> Tables {
+pub fn tables(shelter: &Shelter, facility: &str) -> Tables {
     let today = jiff::Zoned::now().date().to_string();
     let linkage = rows(shelter, facility, "linkage.csv").into_iter();
     let disclosure = rows(shelter, facility, "disclosure.csv").into_iter();
@@ -101,6 +101,14 @@ fn tables(shelter: &Shelter, facility: &str) -> Tables {
             .map(|row| (row[0].clone(), row[1].clone()))
             .collect(),
     }
+}
+
+/// A facility's name.
+pub fn facility_name(shelter: &Shelter, facility: &str) -> String {
+    let path = shelter.site.volumes().join("COMMON/REG01/facilities.csv");
+    let text = fs::read_to_string(path).unwrap();
+    let mut rows = text.lines().map(|row| row.split(',').collect::<Vec<_>>());
+    rows.find(|row| row[0] == facility).unwrap()[1].to_string()
 }
 
 impl Tables {
