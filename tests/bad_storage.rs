@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use harness::{
-    Ran, Seen, Site, assert_same, differences, has_program, is_root, look, record, skipped,
+    Disk, Ran, Seen, Site, assert_same, differences, has_program, look, record, skipped,
     unprivileged,
 };
 use serde_json::Value;
@@ -1076,74 +1076,6 @@ fn a_folder_that_is_renamed_while_scanned_costs_only_itself() {
         site.backup(&["approve", A]).ok();
     }
     converges(&site);
-}
-
-/// A file system of its own in a file.
-struct Disk {
-    mount: PathBuf,
-}
-
-impl Disk {
-    /// None, loudly, where none can be made.
-    fn new(site: &Site, name: &str, megabytes: u64, options: &[&str]) -> Option<Disk> {
-        if !is_root() || !has_program("mkfs.ext4") {
-            skipped("full disk", "needs root and mkfs.ext4");
-            return None;
-        }
-        let (image, mount) = (site.path(&format!("{name}.img")), site.path(name));
-        fs::create_dir(&mount).unwrap();
-        File::create(&image)
-            .unwrap()
-            .set_len(megabytes * 1024 * 1024)
-            .unwrap();
-        let made = Command::new("mkfs.ext4")
-            .args(["-q", "-m", "0"])
-            .args(options)
-            .arg(&image)
-            .output()
-            .unwrap();
-        assert!(made.status.success(), "{made:?}");
-        let mounted = Command::new("mount")
-            .args(["-o", "loop"])
-            .arg(&image)
-            .arg(&mount)
-            .output()
-            .unwrap();
-        assert!(mounted.status.success(), "{mounted:?}");
-        Some(Disk { mount })
-    }
-
-    /// Fills it until so much is free.
-    fn fill(&self, free: u64) {
-        let found = rustix::fs::statvfs(&self.mount).unwrap();
-        let bytes = found.f_bavail * found.f_frsize - free;
-        let ballast = File::create(self.mount.join("ballast")).unwrap();
-        rustix::fs::fallocate(&ballast, rustix::fs::FallocateFlags::empty(), 0, bytes).unwrap();
-        ballast.sync_all().unwrap();
-    }
-
-    fn empty(&self) {
-        fs::remove_file(self.mount.join("ballast")).unwrap();
-    }
-
-    fn text(&self) -> &str {
-        self.mount.to_str().unwrap()
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let umount = |options: &[&str]| {
-            let done = Command::new("umount")
-                .args(options)
-                .arg(&self.mount)
-                .output();
-            done.is_ok_and(|done| done.status.success())
-        };
-        if !umount(&[]) {
-            umount(&["-l"]);
-        }
-    }
 }
 
 /// Sets `store` and `tree` of the backup.

@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that can not go on fails")]
 
 mod cycle;
+mod disk;
 mod folders;
 mod process;
 mod python;
@@ -17,6 +18,7 @@ mod unchanged;
 mod watch;
 
 pub use cycle::{Act, Chance, Change, Clock, Pair, Part, Side, SyncTime, Work, number};
+pub use disk::Disk;
 pub use folders::{
     Looker, Seen, assert_same, assert_same_files, assert_whole_files, copy, differences, folders,
     look, memory_folder, rsync_work,
