@@ -6,12 +6,20 @@
 
 #[path = "history/damaged.rs"]
 mod damaged;
+#[path = "history/full.rs"]
+mod full;
 #[path = "history/guarded.rs"]
 mod guarded;
 mod harness;
 #[path = "history/promoted.rs"]
 mod promoted;
+#[path = "history/pruned.rs"]
+mod pruned;
 #[path = "history/rejected.rs"]
 mod rejected;
 #[path = "history/restored.rs"]
 mod restored;
+#[path = "history/rotten.rs"]
+mod rotten;
+#[path = "history/small.rs"]
+mod small;

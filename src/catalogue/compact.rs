@@ -4,6 +4,11 @@
 //! What is needed follows from the leaves alone: their records back to the
 //! oldest commit that is kept, the pages of these, and their contents. Blocks
 //! move by their ids, so no record is written again.
+//!
+//! Only its begin wants the store still. From then on commits may be made: what
+//! is appended meanwhile is kept, for a later compaction to judge, and what was
+//! needed is found in an order in which no record that moves from staged to the
+//! tree is missed.
 
 use std::collections::{BinaryHeap, HashSet};
 
@@ -23,6 +28,17 @@ use crate::segment::{BlockHeader, BlockKind};
 /// needed no more.
 const DEAD_SHARE: u64 = 4;
 
+/// A compaction that was begun.
+#[derive(Debug)]
+pub struct Compaction {
+    /// The oldest commit that is kept.
+    oldest: u64,
+    /// Commits that were forgotten.
+    forgotten: u64,
+    /// Blocks from this id on came later, and are not judged.
+    next_id: u64,
+}
+
 /// What a compaction did.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct CompactReport {
@@ -38,6 +54,9 @@ pub struct CompactReport {
     pub bytes_before: u64,
     /// Bytes that were freed.
     pub bytes_freed: u64,
+    /// Bytes that were taken beside the store at one time, at most: the segment
+    /// that is written anew.
+    pub extra_bytes_max: u64,
     /// How long it took, seconds.
     pub seconds: f64,
 }
@@ -54,8 +73,7 @@ impl Catalogue {
             .collect()
     }
 
-    /// Frees what only states before commit `oldest` need. Nobody may stage or
-    /// commit meanwhile.
+    /// Frees what only states before commit `oldest` need, at once.
     ///
     /// Errors: `CatalogueError`; a store whose compaction was cut off is whole.
     pub fn compact(
@@ -63,16 +81,25 @@ impl Catalogue {
         oldest: u64,
         monitor: &dyn Monitor,
     ) -> Result<CompactReport, CatalogueError> {
-        let started = std::time::Instant::now();
-        let mut report = CompactReport::default();
+        let Some(compaction) = self.begin_compaction(oldest)? else {
+            return Ok(CompactReport::default());
+        };
+        let report = self.run_compaction(&compaction, monitor)?;
+        self.end_compaction(&report)?;
+        Ok(report)
+    }
+
+    /// Forgets the commits before `oldest`; none without any commit. Nobody may
+    /// be about to stage or commit, or look back to what is forgotten.
+    ///
+    /// Errors: `CatalogueError`.
+    pub fn begin_compaction(&self, oldest: u64) -> Result<Option<Compaction>, CatalogueError> {
         let Some(commit) = self.commit_record() else {
-            return Ok(report);
+            return Ok(None);
         };
         // What was forgotten before is gone.
         let first = self.commits()?.first().map_or(0, |(number, _)| *number);
         let oldest = oldest.max(first).min(commit.number);
-        monitor.stage("find what is needed", None);
-        let live = self.live_blocks(oldest, monitor)?;
         let forgotten: Vec<u64> = self
             .commits()?
             .into_iter()
@@ -86,9 +113,32 @@ impl Catalogue {
         for &number in &forgotten {
             self.db.forget_commit(number)?;
         }
-        report.commits_forgotten = forgotten.len() as u64;
+        Ok(Some(Compaction {
+            oldest,
+            forgotten: forgotten.len() as u64,
+            next_id: self.log_end().next_id,
+        }))
+    }
+
+    /// Writes segments anew without what is not needed, one after the other.
+    /// Others may stage, commit and read meanwhile, but not compact or heal.
+    ///
+    /// Errors: `CatalogueError`; a store whose compaction was cut off is whole.
+    pub fn run_compaction(
+        &self,
+        compaction: &Compaction,
+        monitor: &dyn Monitor,
+    ) -> Result<CompactReport, CatalogueError> {
+        let started = std::time::Instant::now();
+        let mut report = CompactReport {
+            commits_forgotten: compaction.forgotten,
+            ..CompactReport::default()
+        };
+        monitor.stage("find what is needed", None);
+        let live = self.live_blocks(compaction.oldest, monitor)?;
         let needed = |header: &BlockHeader| {
             matches!(header.kind, BlockKind::Unstage | BlockKind::Prune)
+                || header.id >= compaction.next_id
                 || live.contains(&header.id)
         };
         let newest = self.segments.segment_use(self.log_end().segment, needed)?;
@@ -98,7 +148,6 @@ impl Catalogue {
         let sealed = self.segments.sealed()?;
         report.segments = sealed.len() as u64 + 1;
         monitor.stage("compact segments", Some(sealed.len() as u64));
-        let mut touched = false;
         for number in sealed {
             monitor.advance(1);
             let used = self.segments.segment_use(number, needed)?;
@@ -111,22 +160,29 @@ impl Catalogue {
             if !used.is_worth_it(DEAD_SHARE) {
                 continue;
             }
-            if !touched {
-                // It says where blocks lie.
-                self.remove_checkpoint()?;
-                touched = true;
-            }
             let compact = self.segments.compact(number, needed)?;
+            report.extra_bytes_max = report.extra_bytes_max.max(compact.bytes);
             self.adopt(&compact)?;
             report.bytes_freed += compact.freed;
             report.segments_compacted += 1;
         }
         report.bytes_before += self.log_end().offset;
-        if touched && self.all_staged()?.is_empty() {
-            self.write_checkpoint(&commit)?;
-        }
         report.seconds = started.elapsed().as_secs_f64();
         Ok(report)
+    }
+
+    /// Writes the checkpoint that a compaction removed. Nobody may be about to
+    /// stage or commit.
+    ///
+    /// Errors: `CatalogueError`.
+    pub fn end_compaction(&self, report: &CompactReport) -> Result<(), CatalogueError> {
+        if report.segments_compacted > 0
+            && let Some(commit) = self.commit_record()
+            && self.all_staged()?.is_empty()
+        {
+            self.write_checkpoint(&commit)?;
+        }
+        Ok(())
     }
 
     /// The blocks that the states from commit `oldest` on need, and what is
@@ -146,7 +202,9 @@ impl Catalogue {
         }
         // Records by block, the newest first: each block is read once.
         let mut records: BinaryHeap<(u64, u32)> = BinaryHeap::new();
-        for leaf in self.db.leaves_below(&[]).chain(self.db.all_staged()) {
+        // Staged ones first: a commit puts them in the tree before it takes them
+        // from there.
+        for leaf in self.db.all_staged().chain(self.db.leaves_below(&[])) {
             let (_, value) = leaf?;
             records.push((value.place.block, value.place.index));
         }

@@ -2,15 +2,17 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use hikae_protocol::digest::Digest;
 use hikae_protocol::objectpath::LeafKey;
+use hikae_protocol::pack::PackBuilder;
 
 use super::tests::{commit, copy, held};
 use super::*;
 use crate::disk::StoreFolder;
-use crate::progress::Silent;
+use crate::progress::{Monitor, Silent};
 use crate::segment::SEGMENTS;
 
 /// A store with small segments and checkpoints.
@@ -32,8 +34,11 @@ fn noise(seed: u64, bytes: usize) -> Vec<u8> {
     noise
 }
 
+/// Sequence number, root and contents at a commit.
+type State = (u64, Digest, Vec<Vec<u8>>);
+
 /// Forty commits of three leaves; says what each commit's tree held.
-fn history(catalogue: &Catalogue) -> Vec<(u64, Digest, Vec<Vec<u8>>)> {
+fn history(catalogue: &Catalogue) -> Vec<State> {
     (1..=40)
         .map(|sequence| {
             let content = noise(sequence, 700);
@@ -136,8 +141,108 @@ fn a_compaction_keeps_every_state_that_is_kept() {
     assert_eq!(held(&small(&store)), expected);
 }
 
+/// Commits whenever it hears of progress, and looks at what lies beside the
+/// segments.
+struct Busy<'a> {
+    catalogue: &'a Catalogue,
+    store: &'a Path,
+    states: Mutex<Vec<State>>,
+    unfinished_max: AtomicUsize,
+}
+
+impl Busy<'_> {
+    const LAST: u64 = 120;
+
+    fn go_on(&self) {
+        let files = fs::read_dir(self.store.join("segments")).unwrap();
+        let unfinished = files.filter(|file| {
+            let name = file.as_ref().unwrap().file_name();
+            name.to_string_lossy().starts_with(".new-")
+        });
+        let unfinished = unfinished.count();
+        self.unfinished_max.fetch_max(unfinished, Ordering::Relaxed);
+        let mut states = self.states.lock().unwrap();
+        let sequence = states.len() as u64 + 1;
+        if sequence > Busy::LAST {
+            return;
+        }
+        let key = ["F/L/a", "F/L/new", "F/L/c/d/e"][sequence as usize % 3];
+        commit(self.catalogue, sequence, &[(key, &noise(sequence, 700))]).unwrap();
+        states.push(held(self.catalogue));
+    }
+}
+
+impl Monitor for Busy<'_> {
+    fn stage(&self, _name: &str, _total: Option<u64>) {
+        self.go_on();
+    }
+    fn advance(&self, _items: u64) {
+        self.go_on();
+    }
+    fn note(&self, _text: &str) {}
+}
+
+/// [S9-15] commits go on while a compaction is under way: what they bring and
+/// what they refer to stays, what was staged before and is committed now too, and
+/// never more than one segment is taken beside the store.
+#[test]
+fn commits_go_on_while_a_compaction_is_under_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    let catalogue = small(&store);
+    let states = history(&catalogue);
+    let mut pack = PackBuilder::default();
+    pack.push(&noise(999, 700));
+    let block = catalogue.append_contents(&pack.finish(3).unwrap()).unwrap();
+    let mut record = LeafRecord::empty(LeafKey::parse(b"F/L/staged").unwrap());
+    let newest = catalogue.leaf_record(&LeafKey::parse(b"F/L/a").unwrap());
+    let mut file = newest.unwrap().unwrap().files[0].clone();
+    file.entry.digest = Digest::of_content(&noise(999, 700));
+    file.content = ContentPlace::Item { block, index: 0 };
+    record.change(&[], vec![file], 41);
+    catalogue.stage(vec![record]).unwrap();
+    let compaction = catalogue.begin_compaction(38).unwrap().unwrap();
+    let busy = Busy {
+        catalogue: &catalogue,
+        store: &store,
+        states: Mutex::new(states),
+        unfinished_max: AtomicUsize::new(0),
+    };
+    let report = catalogue.run_compaction(&compaction, &busy).unwrap();
+    catalogue.end_compaction(&report).unwrap();
+    let unfinished_max = busy.unfinished_max.into_inner();
+    let states = busy.states.into_inner().unwrap();
+    println!("{} commits meanwhile, {report:?}", states.len() - 40);
+    assert!(states.len() > 50, "{} commits", states.len());
+    assert!(report.segments_compacted > 2, "{report:?}");
+    assert!(unfinished_max <= 1, "{unfinished_max} at once");
+    let segment = 8 << 10;
+    assert!(
+        report.extra_bytes_max > 0 && report.extra_bytes_max <= 2 * segment,
+        "{report:?}"
+    );
+    check_history(&catalogue, &states, 38);
+    assert_eq!(&held(&catalogue), states.last().unwrap());
+    let (digests, last) = (states.len() as u64, states.last().unwrap().clone());
+    drop(catalogue);
+    for checkpoint in [true, false] {
+        if !checkpoint {
+            fs::remove_file(store.join("checkpoint")).ok();
+        }
+        let again = small(&store);
+        let report = again.rebuilt().unwrap();
+        assert!(
+            report.damages.is_empty() && report.root_matches,
+            "{report:?}"
+        );
+        assert_eq!(again.next_commit(), digests + 1);
+        assert_eq!(held(&again), last);
+        check_history(&again, &states, 38);
+    }
+}
+
 /// Reads the states from commit `kept` on, by the records' chains.
-fn check_history(catalogue: &Catalogue, states: &[(u64, Digest, Vec<Vec<u8>>)], kept: u64) {
+fn check_history(catalogue: &Catalogue, states: &[State], kept: u64) {
     for (sequence, _, contents) in &states[kept as usize - 1..] {
         let mut found = Vec::new();
         for (_, value) in catalogue.view().leaves_below(&[]).unwrap() {
@@ -164,12 +269,7 @@ fn check_history(catalogue: &Catalogue, states: &[(u64, Digest, Vec<Vec<u8>>)], 
 }
 
 /// A copy of the store, opened anew with and without its checkpoint.
-fn drop_and_check(
-    store: &Path,
-    states: &[(u64, Digest, Vec<Vec<u8>>)],
-    kept: u64,
-    staged: &LeafKey,
-) {
+fn drop_and_check(store: &Path, states: &[State], kept: u64, staged: &LeafKey) {
     for checkpoint in [true, false] {
         let folder = tempfile::tempdir().unwrap();
         let copied = folder.path().join("store");

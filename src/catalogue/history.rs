@@ -89,15 +89,27 @@ impl Catalogue {
         number: u64,
         below: &[u8],
     ) -> Result<Vec<(LeafKey, LeafValue)>, CatalogueError> {
+        self.leaves_told_at(number, below, |_, error| Err(error))
+    }
+
+    /// The same; a leaf whose records can't be read back to there is told to
+    /// `lost`, and left away.
+    ///
+    /// Errors: `CatalogueError`, and what `lost` returns.
+    pub fn leaves_told_at(
+        &self,
+        number: u64,
+        below: &[u8],
+        mut lost: impl FnMut(&LeafKey, CatalogueError) -> Result<(), CatalogueError>,
+    ) -> Result<Vec<(LeafKey, LeafValue)>, CatalogueError> {
         let newest = self.view().leaves_below(below)?;
         let mut leaves = Vec::with_capacity(newest.len());
         for (key, value) in newest {
-            let value = self.leaf_at(value, number)?;
-            leaves.extend(
-                value
-                    .filter(|value| value.entries > 0)
-                    .map(|value| (key, value)),
-            );
+            match self.leaf_at(value, number) {
+                Ok(Some(value)) if value.entries > 0 => leaves.push((key, value)),
+                Ok(_) => {}
+                Err(error) => lost(&key, error)?,
+            }
         }
         Ok(leaves)
     }

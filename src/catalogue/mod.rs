@@ -31,7 +31,7 @@ mod tree;
 mod value;
 
 pub use commit::{Commit, Totals};
-pub use compact::CompactReport;
+pub use compact::{CompactReport, Compaction};
 pub use leaf::{ContentPlace, FileRecord, LeafRecord, RecordPlace, StatRecord};
 pub use open::{Catalogue, Limits, RebuildReport, View};
 pub use rebuild::StoreState;

@@ -76,6 +76,8 @@ pub struct Catalogue {
     limits: Limits,
     /// Where the log ended at the last checkpoint.
     checkpoint: Mutex<LogEnd>,
+    /// Leaves whose newest records were damaged: what those were.
+    pub(super) lost: Mutex<HashMap<LeafKey, LostRecord>>,
     rebuilt: Option<RebuildReport>,
 }
 
@@ -95,6 +97,13 @@ impl Default for Limits {
             checkpoint_bytes: SEGMENT_BYTES,
         }
     }
+}
+
+/// A leaf record that was damaged.
+#[derive(Debug)]
+pub(super) struct LostRecord {
+    pub digest: Digest,
+    pub commit: u64,
 }
 
 /// Holds the tree still while it is read.
@@ -148,6 +157,7 @@ impl Catalogue {
             db: opened.db,
             limits,
             checkpoint: Mutex::new(opened.checkpoint),
+            lost: Mutex::new(HashMap::new()),
             log: Mutex::new(log),
             blocks: RwLock::new(opened.blocks),
             head: RwLock::new(opened.head),
@@ -265,6 +275,13 @@ impl Catalogue {
         }
     }
 
+    /// Goes on after a block could not be written, if that can be made good.
+    ///
+    /// Errors: `CatalogueError::Segment`.
+    pub fn recover(&self) -> Result<(), CatalogueError> {
+        Ok(self.log().recover()?)
+    }
+
     /// Where the log ends.
     pub(super) fn log_end(&self) -> LogEnd {
         self.log().end()
@@ -275,8 +292,16 @@ impl Catalogue {
         Ok(self.log().roll()?)
     }
 
-    /// Puts a segment that was written anew in the old one's place.
+    /// Puts a segment that was written anew in the old one's place. The
+    /// checkpoint, which says where blocks lie, goes first; none is written
+    /// meanwhile.
     pub(super) fn adopt(&self, compact: &CompactSegment) -> Result<(), CatalogueError> {
+        let mut checkpoint = self.last_checkpoint();
+        if self.files.length(checkpoint::CHECKPOINT)?.is_some() {
+            self.files.remove(checkpoint::CHECKPOINT)?;
+            self.files.sync_folder("")?;
+            *checkpoint = LogEnd::EMPTY;
+        }
         let mut blocks = self.blocks.write().unwrap_or_else(PoisonError::into_inner);
         self.segments.adopt(compact)?;
         blocks.extend(compact.kept.iter().copied());
@@ -301,13 +326,32 @@ impl Catalogue {
         self.reader.read_pack(place).map(drop)
     }
 
+    /// The kind of a block, if its header is whole.
+    pub(super) fn block_kind(&self, id: u64) -> Option<BlockKind> {
+        let header = self.reader.header(self.place(id).ok()?);
+        header.ok().map(|header| header.kind)
+    }
+
+    /// What is wrong with a block that lay at `place`, if anything is: it may
+    /// have been moved, or dropped, since.
+    fn damage_of(&self, id: u64, place: BlockPlace) -> Option<SegmentError> {
+        let error = self.read_block(place).err()?;
+        match self.place(id) {
+            Ok(now) if now == place => Some(error),
+            Ok(now) => self.damage_of(id, now),
+            Err(_) => None,
+        }
+    }
+
     /// Reads every block again, commits and superseded records too; says what
     /// is wrong with each damaged one.
     pub fn damaged_blocks(&self) -> Vec<SegmentError> {
         let mut places = self.block_places();
         places.sort_unstable_by_key(|(_, place)| (place.segment, place.offset));
-        let read = places.into_iter().map(|(_, place)| self.read_block(place));
-        read.filter_map(Result::err).collect()
+        let damaged = places.into_iter();
+        damaged
+            .filter_map(|(id, place)| self.damage_of(id, place))
+            .collect()
     }
 
     /// Hands a stored content to `each`, piece by piece.
@@ -522,9 +566,10 @@ impl Catalogue {
 
     /// Writes a checkpoint now; nothing may be staged.
     pub(super) fn write_checkpoint(&self, commit: &Commit) -> Result<(), CatalogueError> {
+        let mut last = self.last_checkpoint();
         let log = self.log().end();
         checkpoint::write(&self.segments, &self.db, log, commit)?;
-        *self.last_checkpoint() = log;
+        *last = log;
         Ok(())
     }
 

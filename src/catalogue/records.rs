@@ -155,7 +155,9 @@ impl Catalogue {
         for mut record in records {
             record.commit = commit;
             record.previous = self.leaf(&record.key)?.map(|value| value.place);
-            let summary = LeafSummary::of(&record);
+            let mut summary = LeafSummary::of(&record);
+            record.commit = self.since(&record.key, summary.digest, commit);
+            summary.commit = record.commit;
             let item = self.item(&record, &summary)?;
             if !pack.is_empty() && pack.raw_bytes() + item.len() > RECORDS_BLOCK_BYTES {
                 self.append_leaves(std::mem::take(&mut pack), &mut waiting)?;

@@ -2,19 +2,22 @@
 //! comes again, and segments are written anew without damaged places that
 //! nothing needs.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::PoisonError;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{MutexGuard, PoisonError};
 
+use hikae_protocol::digest::Digest;
+use hikae_protocol::message::decode;
 use hikae_protocol::objectpath::LeafKey;
 use hikae_protocol::pack::{Pack, PackBuilder};
 use serde::Serialize;
 
 use super::CatalogueError;
+use super::item::{LeafSummary, Unstage};
 use super::leaf::{ContentPlace, RecordPlace};
-use super::open::{Catalogue, RECORDS_LEVEL};
+use super::open::{Catalogue, LostRecord, RECORDS_LEVEL};
 use super::value::LeafValue;
 use crate::progress::Monitor;
-use crate::segment::Damage;
+use crate::segment::{BlockKind, Damage};
 
 /// What was healed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -29,31 +32,111 @@ pub struct HealReport {
 }
 
 impl Catalogue {
-    /// Takes leaves out of the tree whose records can't be read. The root
-    /// misses them from then on, and the next pull brings them again.
+    /// Takes out of the tree what can't be read of leaves: each is what its
+    /// newest record was that can be, or is not there. The root tells, and the
+    /// next pull brings the rest; the leaf's own history goes on from there.
     ///
     /// Errors: `CatalogueError`.
-    pub fn forget_leaves(&self, keys: &[LeafKey]) -> Result<(), CatalogueError> {
-        let update = self.with_digests(keys.iter().map(|key| (key, None)))?;
+    pub fn forget_damaged(&self, keys: &[LeafKey]) -> Result<(), CatalogueError> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let earlier = self.intact_records(keys)?;
+        let digest = |key| earlier.get(key).and_then(|value: &LeafValue| value.digest);
+        let update = self.with_digests(keys.iter().map(|key| (key, digest(key))))?;
         let mut head = self.head.write().unwrap_or_else(PoisonError::into_inner);
         for key in keys {
             let Some(value) = self.leaf(key)? else {
                 continue;
             };
-            self.db.forget_leaf(key.as_bytes(), &value)?;
+            let nothing = LeafValue {
+                digest: None,
+                entries: 0,
+                bytes: 0,
+                lacking: 0,
+                place: RecordPlace { block: 0, index: 0 },
+                ..value
+            };
+            if let Some(digest) = value.digest {
+                let commit = value.commit;
+                self.lost()
+                    .insert(key.clone(), LostRecord { digest, commit });
+            }
+            let earlier = earlier.get(key);
+            match earlier {
+                Some(earlier) => self.db.apply(&[(key.clone(), *earlier)])?,
+                None => self.db.forget_leaf(key.as_bytes(), &value)?,
+            }
             if let Some(head) = head.as_mut() {
-                let nothing = LeafValue {
-                    digest: None,
-                    entries: 0,
-                    bytes: 0,
-                    lacking: 0,
-                    place: RecordPlace { block: 0, index: 0 },
-                    ..value
-                };
-                head.totals.replace(Some(&value), &nothing);
+                head.totals
+                    .replace(Some(&value), earlier.unwrap_or(&nothing));
             }
         }
         self.db.set_nodes(&update.nodes)
+    }
+
+    fn lost(&self) -> MutexGuard<'_, HashMap<LeafKey, LostRecord>> {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The commit from which on a leaf is what a record of it says that is
+    /// staged for `commit`: that of a damaged record that said the same.
+    pub(super) fn since(&self, key: &LeafKey, digest: Option<Digest>, commit: u64) -> u64 {
+        match self.lost().remove(key) {
+            Some(lost) if Some(lost.digest) == digest => lost.commit,
+            _ => commit,
+        }
+    }
+
+    /// Of some leaves the newest records that commits brought and that can be
+    /// read, found in the log as a rebuild finds them.
+    fn intact_records(
+        &self,
+        keys: &[LeafKey],
+    ) -> Result<BTreeMap<LeafKey, LeafValue>, CatalogueError> {
+        let wanted: BTreeSet<&LeafKey> = keys.iter().collect();
+        let last = self.next_commit() - 1;
+        let mut found: BTreeMap<LeafKey, Vec<LeafValue>> = BTreeMap::new();
+        let mut ids: Vec<u64> = self.block_places().into_iter().map(|(id, _)| id).collect();
+        ids.sort_unstable();
+        for id in ids {
+            let kind = self.block_kind(id);
+            let is_asked = matches!(kind, Some(BlockKind::Leaves | BlockKind::Unstage));
+            let Some(items) = self.items(id).ok().filter(|_| is_asked) else {
+                continue;
+            };
+            if kind == Some(BlockKind::Unstage) {
+                let dropped: Result<Unstage, _> = decode(items.get(0).unwrap_or_default());
+                let Ok(Unstage { commit, keys }) = dropped else {
+                    continue;
+                };
+                for (key, values) in &mut found {
+                    if keys.is_empty() || keys.iter().any(|dropped| dropped == key.as_bytes()) {
+                        values.retain(|value| value.commit != commit);
+                    }
+                }
+                continue;
+            }
+            for index in 0.. {
+                let Some(item) = items.get(index) else { break };
+                let Ok(summary) = LeafSummary::parse(item) else {
+                    continue;
+                };
+                if summary.commit <= last && wanted.contains(&summary.key) {
+                    let (key, value) = LeafValue::of(summary, RecordPlace { block: id, index });
+                    found.entry(key).or_default().push(value);
+                }
+            }
+        }
+        let is_intact = |value: &LeafValue| {
+            let record = self.record(value.place);
+            record.is_ok_and(|record| record.digest() == value.digest)
+        };
+        let newest = found.into_iter().filter_map(|(key, values)| {
+            let newest = values.into_iter().rev().find(is_intact)?;
+            Some((key, newest))
+        });
+        Ok(newest.collect())
     }
 
     /// Whether everything in the segments and the checkpoint is as it was

@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use hikae_protocol::entry::Entry;
 use hikae_protocol::objectpath::{LEAF_DEPTH_MAX, LeafKey, ObjectPath, PathText, split_last};
 
-use super::staging::{FOLDER, Staged, Staging, set_mtime, write_file};
+use super::placing::{Lost, Placement};
+use super::staging::{FOLDER, Staged, Staging, set_mtime};
 use super::steps::{RecordSteps, steps};
 use super::target::{Pin, entries, wanted};
 use super::{PublishError, PublishReport};
 use crate::catalogue::{Catalogue, ContentPlace, FileRecord, LeafRecord};
-use crate::disk::{Directory, DiskError};
+use crate::disk::{Directory, DiskError, join};
 use crate::walk::look_at;
 
 /// Folders that were changed and must be synced.
@@ -44,7 +45,7 @@ pub(super) struct LeafPlan {
     whole: bool,
     /// The leaf has no files any more.
     emptied: bool,
-    staged_whole: Option<Staged>,
+    staged_whole: Option<MadeFolders>,
     staged: BTreeMap<ObjectPath, Staged>,
     /// What could not be read from the store.
     lost: BTreeSet<ObjectPath>,
@@ -122,54 +123,61 @@ impl LeafPlan {
             .sum()
     }
 
-    /// Writes what is to be placed into the staging folder.
-    pub(super) fn stage(
+    /// Makes the folders in the staging folder for what is to be placed; gives
+    /// the files that are to be written there, of the plan `number`.
+    pub(super) fn prepare(
         &mut self,
-        catalogue: &Catalogue,
+        number: usize,
         staging: &Staging,
-        (sync, lenient): (bool, bool),
-    ) -> Result<(), PublishError> {
-        let whole = self.whole.then(|| staging.reserve());
-        let mut made: Option<MadeFolders> = match &whole {
-            Some(whole) => Some(MadeFolders::begin(staging.folder(whole), &whole.name)?),
-            None => None,
+    ) -> Result<Vec<Placement>, PublishError> {
+        let mut placements = Vec::new();
+        let mut made = match self.whole {
+            true => Some(MadeFolders::begin(staging)?),
+            false => None,
         };
         for entry in self.steps.iter().flat_map(|steps| &steps.placements) {
-            let place = self
-                .places
-                .get(&entry.path)
-                .copied()
-                .unwrap_or(ContentPlace::Storage);
-            let staged = made.is_none().then(|| staging.reserve());
-            let (folder, name) = match (&mut made, &staged) {
-                (Some(made), _) => (made.above(&entry.path)?, made.below(&entry.path)),
-                (None, Some(staged)) => (staging.folder(staged).clone(), &staged.name[..]),
-                (None, None) => continue,
-            };
-            match write_file(catalogue, &folder, name, entry, place, sync) {
-                Err(PublishError::Catalogue(error)) if lenient => {
-                    folder.remove_file(name)?;
-                    self.report.damaged.push(format!(
-                        "{}/{}: {error}",
-                        PathText::new(&self.directory),
-                        entry.path.text()
-                    ));
-                    self.lost.insert(entry.path.clone());
-                    continue;
+            let place = self.places.get(&entry.path).copied();
+            let staged = match &mut made {
+                Some(made) => made.staged(&entry.path)?,
+                None => {
+                    let staged = staging.reserve();
+                    self.staged.insert(entry.path.clone(), staged.clone());
+                    staged
                 }
-                done => done?,
-            }
-            if let Some(staged) = staged {
-                self.staged.insert(entry.path.clone(), staged);
-            }
+            };
             self.report.files_written += 1;
             self.report.bytes_written += entry.size;
+            placements.push(Placement {
+                plan: number,
+                entry: entry.clone(),
+                place: place.unwrap_or(ContentPlace::Storage),
+                staged,
+            });
         }
-        if let Some(made) = made.filter(|_| sync) {
-            made.sync()?;
+        self.staged_whole = made;
+        Ok(placements)
+    }
+
+    /// A file could not be read from the store, and was left away.
+    pub(super) fn lose(&mut self, lost: Lost) {
+        let Lost { entry, error, .. } = lost;
+        self.report.files_written -= 1;
+        self.report.bytes_written -= entry.size;
+        self.report.damaged.push(format!(
+            "{}/{}: {error}",
+            PathText::new(&self.directory),
+            entry.path.text()
+        ));
+        self.staged.remove(&entry.path);
+        self.lost.insert(entry.path);
+    }
+
+    /// Syncs the folders that were made in the staging folder.
+    pub(super) fn sync(&self, staging: &Staging) -> Result<(), DiskError> {
+        match &self.staged_whole {
+            Some(made) => made.sync(staging),
+            None => Ok(()),
         }
-        self.staged_whole = whole;
-        Ok(())
     }
 
     /// Gives everything its name.
@@ -179,10 +187,10 @@ impl LeafPlan {
         staging: &Staging,
         touched: &mut Touched,
     ) -> Result<PublishReport, PublishError> {
-        if let Some(whole) = self.staged_whole.take()
-            && !self.show_whole(root, staging, &whole, touched)?
+        if let Some(MadeFolders { leaf, .. }) = self.staged_whole.take()
+            && !self.show_whole(root, staging, &leaf, touched)?
         {
-            self.show_files_of(root, staging, &whole, touched)?;
+            self.show_files_of(root, staging, &leaf, touched)?;
             return Ok(std::mem::take(&mut self.report));
         }
         if !self.whole {
@@ -261,7 +269,7 @@ impl LeafPlan {
     ) -> Result<Directory, DiskError> {
         let path = match above.is_empty() {
             true => self.directory.clone(),
-            false => crate::disk::join(&self.directory, above),
+            false => join(&self.directory, above),
         };
         open_touched(root, &path, touched)
     }
@@ -332,7 +340,7 @@ impl LeafPlan {
             let mut path = folder.as_slice();
             while !path.is_empty() {
                 let (above, name) = split_last(path);
-                let parent = match root.open(&crate::disk::join(&self.directory, above)) {
+                let parent = match root.open(&join(&self.directory, above)) {
                     Ok(parent) => parent,
                     Err(error) if error.is_absent() => break,
                     Err(error) => return Err(error.into()),
@@ -340,9 +348,7 @@ impl LeafPlan {
                 if !parent.remove_directory(name)? {
                     break;
                 }
-                touched
-                    .folders
-                    .remove(&crate::disk::join(&self.directory, path));
+                touched.folders.remove(&join(&self.directory, path));
                 touched.add(&parent);
                 path = above;
             }
@@ -354,61 +360,43 @@ impl LeafPlan {
 /// The folders of a leaf that is staged whole. They are ours alone and new, so
 /// each is made once, without a look at what may be there.
 struct MadeFolders {
-    leaf: Directory,
-    /// Folders of the leaf; those directly in it, the dates, stay open.
-    made: BTreeMap<Vec<u8>, Option<Directory>>,
+    leaf: Staged,
+    /// Folders of the leaf.
+    made: BTreeSet<Vec<u8>>,
+    lane: Directory,
 }
 
 impl MadeFolders {
-    /// The leaf's own folder, `name` in `lane`.
-    fn begin(lane: &Directory, name: &[u8]) -> Result<MadeFolders, DiskError> {
-        lane.create_directory(name)?;
+    /// The leaf's own folder.
+    fn begin(staging: &Staging) -> Result<MadeFolders, DiskError> {
+        let leaf = staging.reserve();
+        let lane = staging.folder(&leaf).clone();
+        lane.create_directory(&leaf.name)?;
         Ok(MadeFolders {
-            leaf: lane.open(name)?,
-            made: BTreeMap::new(),
+            leaf,
+            made: BTreeSet::new(),
+            lane,
         })
     }
 
-    /// Makes the folders of a file; gives the one to write it from, which is
-    /// the leaf's or the one directly in it.
-    fn above(&mut self, path: &ObjectPath) -> Result<Directory, DiskError> {
-        let mut folder = self.leaf.clone();
-        let mut first = 0;
+    /// Makes the folders of a file; gives its own place.
+    fn staged(&mut self, path: &ObjectPath) -> Result<Staged, DiskError> {
         for (at, _) in slashes(path.as_bytes()) {
             let above = &path.as_bytes()[..at];
-            match self.made.get(above) {
-                Some(Some(open)) => folder = open.clone(),
-                Some(None) => {}
-                None => {
-                    folder.create_directory(&above[first..])?;
-                    let open = match first {
-                        0 => Some(folder.open(above)?),
-                        _ => None,
-                    };
-                    self.made.insert(above.to_vec(), open.clone());
-                    folder = open.unwrap_or(folder);
-                }
-            }
-            if first == 0 {
-                first = at + 1;
+            if !self.made.contains(above) {
+                self.lane.create_directory(&join(&self.leaf.name, above))?;
+                self.made.insert(above.to_vec());
             }
         }
-        Ok(folder)
-    }
-
-    /// The file's path in what `above` gave.
-    fn below<'a>(&self, path: &'a ObjectPath) -> &'a [u8] {
-        let bytes = path.as_bytes();
-        slashes(bytes)
-            .next()
-            .map_or(bytes, |(at, _)| &bytes[at + 1..])
+        Ok(self.leaf.below(path.as_bytes()))
     }
 
     /// Syncs the leaf's folder and all in it.
-    fn sync(&self) -> Result<(), DiskError> {
-        self.leaf.sync()?;
-        let mut folders = self.made.keys();
-        folders.try_for_each(|path| self.leaf.open(path)?.sync())
+    fn sync(&self, staging: &Staging) -> Result<(), DiskError> {
+        let leaf = staging.folder(&self.leaf).open(&self.leaf.name)?;
+        leaf.sync()?;
+        let mut folders = self.made.iter();
+        folders.try_for_each(|path| leaf.open(path)?.sync())
     }
 }
 

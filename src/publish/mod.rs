@@ -10,6 +10,7 @@
 mod laboratory;
 mod leaf;
 mod mark;
+mod placing;
 mod repair;
 mod restore;
 mod staging;
@@ -33,6 +34,7 @@ use crate::catalogue::{Catalogue, CatalogueError};
 use crate::disk::{Directory, DiskError, create_folder};
 use crate::progress::Monitor;
 use leaf::{LeafPlan, LeafTask, Touched};
+use placing::{Placement, Placing};
 use staging::Staging;
 
 /// Leaves that are prepared, synced and renamed together.
@@ -91,6 +93,9 @@ pub struct PublishReport {
     /// publication fails instead.
     #[serde(skip)]
     pub damaged: Vec<String>,
+    /// The same of leaves whose records could not be read.
+    #[serde(skip)]
+    pub leaves_damaged: Vec<String>,
     /// How long it took, seconds.
     pub seconds: f64,
 }
@@ -104,6 +109,7 @@ impl PublishReport {
         self.leaves_recovered += other.leaves_recovered;
         self.foreign.extend(other.foreign);
         self.damaged.extend(other.damaged);
+        self.leaves_damaged.extend(other.leaves_damaged);
     }
 }
 
@@ -137,6 +143,7 @@ pub fn publish(
         root: &root,
         staging: &Staging::open(&root)?,
         lenient: false,
+        unread: false,
         monitor,
     };
     report.add(publication.run(&tasks)?);
@@ -219,6 +226,8 @@ struct Publication<'a> {
     staging: &'a Staging,
     /// What can't be read from the store is named and left away.
     lenient: bool,
+    /// Nobody reads there before the end: names do not wait for contents.
+    unread: bool,
     monitor: &'a dyn Monitor,
 }
 
@@ -245,28 +254,48 @@ impl Publication<'_> {
     /// Prepares, writes, syncs and shows some leaves; says what it did and
     /// whether the file system is to be synced at the end.
     fn batch(&self, tasks: &[LeafTask]) -> Result<(PublishReport, bool), PublishError> {
-        let plans: Result<Vec<Vec<LeafPlan>>, PublishError> = tasks
-            .par_chunks(TASK_LEAVES)
-            .map(|tasks| {
-                let tasks = tasks.iter();
-                tasks
-                    .map(|task| LeafPlan::new(self.catalogue, self.root, task))
-                    .collect()
-            })
+        let mut report = PublishReport::default();
+        let planned: Vec<Result<LeafPlan, PublishError>> = tasks
+            .par_iter()
+            .with_min_len(TASK_LEAVES)
+            .map(|task| LeafPlan::new(self.catalogue, self.root, task))
             .collect();
-        let mut plans = plans?;
-        let files: u64 = plans.iter().flatten().map(LeafPlan::placements).sum();
+        let mut plans = Vec::with_capacity(tasks.len());
+        for (task, plan) in tasks.iter().zip(planned) {
+            match plan {
+                Ok(plan) => plans.push(plan),
+                Err(PublishError::Catalogue(error)) if self.lenient => {
+                    let leaf = format!("{}: {error}", task.key.text());
+                    report.leaves_damaged.push(leaf);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let files: u64 = plans.iter().map(LeafPlan::placements).sum();
         let each = files < SYNC_EACH_MAX;
-        plans.par_iter_mut().try_for_each(|plans| {
-            plans
-                .iter_mut()
-                .try_for_each(|plan| plan.stage(self.catalogue, self.staging, (each, self.lenient)))
-        })?;
-        if !each {
-            self.root.sync_file_system()?;
+        let placements: Result<Vec<Vec<Placement>>, PublishError> = plans
+            .par_iter_mut()
+            .enumerate()
+            .with_min_len(TASK_LEAVES)
+            .map(|(at, plan)| plan.prepare(at, self.staging))
+            .collect();
+        let placements = placements?.into_iter().flatten().collect();
+        let placing = Placing {
+            catalogue: self.catalogue,
+            staging: self.staging,
+            sync: each,
+            is_lenient: self.lenient,
+        };
+        for lost in placing.place(placements)? {
+            plans[lost.plan].lose(lost);
+        }
+        match each {
+            true => plans.iter().try_for_each(|plan| plan.sync(self.staging))?,
+            false if self.unread => {}
+            false => self.root.sync_file_system()?,
         }
         let shown: Result<Vec<(PublishReport, Touched)>, PublishError> = plans
-            .par_iter_mut()
+            .par_chunks_mut(TASK_LEAVES)
             .map(|plans| {
                 let mut report = PublishReport::default();
                 let mut touched = Touched::default();
@@ -277,7 +306,6 @@ impl Publication<'_> {
                 Ok((report, touched))
             })
             .collect();
-        let mut report = PublishReport::default();
         let mut changed = 0;
         let mut times = 0;
         for (counts, touched) in shown? {

@@ -93,6 +93,7 @@ pub fn repair(
         root: &root,
         staging: &Staging::open(&root)?,
         lenient: true,
+        unread: false,
         monitor,
     };
     let done = publication.run(&tasks)?;

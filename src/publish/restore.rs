@@ -2,7 +2,9 @@
 //! the same steps as a publication.
 //!
 //! The folder has to be empty, or to hold the beginning of the very same
-//! restore; then that is gone on with. The published tree is never touched.
+//! restore; then that is gone on with. Until the end its mark says that it is
+//! not whole, so the disk is waited for once, and who goes on reads what is
+//! there. The published tree is never touched.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::leaf::LeafTask;
 use super::staging::Staging;
-use super::{Publication, PublishError, PublishReport, open_tree};
+use super::{Publication, PublishError, open_tree};
 use crate::catalogue::Catalogue;
 use crate::disk::{DiskError, Record, StoreFolder, read_record, write_record};
 use crate::progress::Monitor;
@@ -106,6 +108,8 @@ pub struct RestoreReport {
     pub lacking: u64,
     /// Files whose contents could not be read from the store, and why.
     pub damaged: Vec<String>,
+    /// Patient directories whose records could not be read, and why.
+    pub leaves_damaged: Vec<String>,
     /// How long it took, seconds.
     pub seconds: f64,
 }
@@ -113,7 +117,10 @@ pub struct RestoreReport {
 impl RestoreReport {
     /// Whether everything of that time is there.
     pub fn is_whole(&self) -> bool {
-        self.roots_equal && self.lacking == 0 && self.damaged.is_empty()
+        self.roots_equal
+            && self.lacking == 0
+            && self.damaged.is_empty()
+            && self.leaves_damaged.is_empty()
     }
 }
 
@@ -138,9 +145,15 @@ pub fn restore(
 ) -> Result<RestoreReport, RestoreError> {
     let started = std::time::Instant::now();
     let below = selection.volume.as_deref().unwrap_or_default();
-    let mut leaves = catalogue.leaves_at(commit, below.as_bytes())?;
+    let mut leaves_damaged = Vec::new();
+    let mut leaves = catalogue.leaves_told_at(commit, below.as_bytes(), |key, error| {
+        if selection.takes(key) {
+            leaves_damaged.push(format!("{}: {error}", key.text()));
+        }
+        Ok(())
+    })?;
     leaves.retain(|(key, _)| selection.takes(key));
-    if leaves.is_empty() {
+    if leaves.is_empty() && leaves_damaged.is_empty() {
         let selection = selection.clone();
         return Err(RestoreError::Nothing { commit, selection });
     }
@@ -151,7 +164,8 @@ pub fn restore(
     let mut report = RestoreReport {
         snapshot: commit,
         to: to.to_path_buf(),
-        roots_equal: catalogue.root_at(commit)? == signed,
+        // Where records are damaged it can't be told.
+        roots_equal: leaves_damaged.is_empty() && catalogue.root_at(commit)? == signed,
         leaves: leaves.len() as u64,
         files: leaves.iter().map(|(_, value)| value.entries).sum(),
         bytes: leaves.iter().map(|(_, value)| value.bytes).sum(),
@@ -184,15 +198,14 @@ pub fn restore(
         root: &root,
         staging: &Staging::open(&root)?,
         lenient: true,
+        unread: true,
         monitor,
     };
-    let PublishReport {
-        files_written,
-        damaged,
-        ..
-    } = publication.run(&tasks)?;
-    report.files_written = files_written;
-    report.damaged = damaged;
+    let done = publication.run(&tasks)?;
+    report.files_written = done.files_written;
+    report.damaged = done.damaged;
+    leaves_damaged.extend(done.leaves_damaged);
+    report.leaves_damaged = leaves_damaged;
     root.remove_file(MARK.as_bytes())?;
     root.sync()?;
     report.seconds = started.elapsed().as_secs_f64();

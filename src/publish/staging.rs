@@ -2,16 +2,12 @@
 //! their names. After a stop of any kind it is emptied.
 
 use std::fs::File;
-use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use hikae_protocol::entry::Entry;
 use rustix::fs::{Timespec, Timestamps};
 use rustix::io::Errno;
 
-use super::PublishError;
-use crate::catalogue::{Catalogue, ContentPlace};
-use crate::disk::{Directory, DiskError, ItemKind};
+use crate::disk::{Directory, DiskError, ItemKind, join};
 
 /// The folder's name in the tree's root. No facility has it: it begins with a
 /// dot.
@@ -30,8 +26,18 @@ pub(super) struct Staging {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Staged {
     lane: usize,
-    /// The name in its lane.
+    /// The name in its lane; of what lies in a folder there its path.
     pub name: Vec<u8>,
+}
+
+impl Staged {
+    /// What lies below a folder.
+    pub(super) fn below(&self, path: &[u8]) -> Staged {
+        Staged {
+            lane: self.lane,
+            name: join(&self.name, path),
+        }
+    }
 }
 
 impl Staging {
@@ -102,24 +108,4 @@ pub(super) fn set_mtime(file: &File, mtime_ns: i64) -> Result<(), Errno> {
         },
     };
     rustix::fs::futimens(file, &times)
-}
-
-/// Writes a file with content and time; synced if `sync`.
-pub(super) fn write_file(
-    catalogue: &Catalogue,
-    folder: &Directory,
-    name: &[u8],
-    entry: &Entry,
-    place: ContentPlace,
-    sync: bool,
-) -> Result<(), PublishError> {
-    let mut file = folder.create_file(name)?;
-    let wrong = |errno| PublishError::Disk(folder.error("write", name, errno));
-    let from_io = |error: std::io::Error| wrong(Errno::from_io_error(&error).unwrap_or(Errno::IO));
-    catalogue.content(place, |piece| file.write_all(piece).map_err(from_io))?;
-    set_mtime(&file, entry.mtime_ns).map_err(wrong)?;
-    if sync {
-        file.sync_all().map_err(from_io)?;
-    }
-    Ok(())
 }

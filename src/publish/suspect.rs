@@ -3,7 +3,8 @@
 //!
 //! Contents are only asked whether they still are what the record's were: what
 //! was a message, a document or an image and now begins like none of these is
-//! implausible. What never was one is left alone.
+//! implausible. So is a file of no record that was text and is none any more. What
+//! never was either is left alone.
 
 use hikae_protocol::objectpath::ObjectPath;
 
@@ -39,6 +40,11 @@ pub fn suspects(
         new.files.iter().map(|file| &file.entry),
     );
     for change in &mut all {
+        for suspect in &mut change.suspects {
+            if is_garbled_table(catalogue, (old, new), suspect)? {
+                suspect.suspicion = Suspicion::Implausible;
+            }
+        }
         if !change.suspects.is_empty() {
             continue;
         }
@@ -90,10 +96,37 @@ fn document(path: &ObjectPath) -> &[u8] {
     }
 }
 
+/// Whether a rewritten file that is no record's, a table of a registry say, was
+/// text and is none any more.
+fn is_garbled_table(
+    catalogue: &Catalogue,
+    (old, new): (&LeafRecord, &LeafRecord),
+    suspect: &Suspect,
+) -> Result<bool, CatalogueError> {
+    let path = &suspect.path;
+    if suspect.suspicion != Suspicion::Rewritten || record_of(path.as_bytes()).is_some() {
+        return Ok(false);
+    }
+    match (old.file(path), new.file(path)) {
+        (Some(was), Some(is)) => began_well(catalogue, (was, is), is_text),
+        _ => Ok(false),
+    }
+}
+
 fn is_implausible(
     catalogue: &Catalogue,
     was: &FileRecord,
     is: &FileRecord,
+) -> Result<bool, CatalogueError> {
+    began_well(catalogue, (was, is), begins_well)
+}
+
+/// Whether a content that is held began well, and the one in its place does
+/// not.
+fn began_well(
+    catalogue: &Catalogue,
+    (was, is): (&FileRecord, &FileRecord),
+    well: impl Fn(&[u8]) -> bool,
 ) -> Result<bool, CatalogueError> {
     let held = |file: &FileRecord| {
         matches!(
@@ -101,10 +134,13 @@ fn is_implausible(
             ContentPlace::Item { .. } | ContentPlace::Pieces { .. }
         )
     };
-    Ok(held(is)
-        && held(was)
-        && !begins_well(&head(catalogue, is)?)
-        && begins_well(&head(catalogue, was)?))
+    Ok(held(is) && held(was) && !well(&head(catalogue, is)?) && well(&head(catalogue, was)?))
+}
+
+/// Text in UTF-8, Shift_JIS or ISO-2022-JP has no control characters but these.
+fn is_text(head: &[u8]) -> bool {
+    let is_text = |byte: &u8| *byte >= 0x20 || b"\t\r\n\x1b".contains(byte);
+    head.iter().all(is_text)
 }
 
 fn begins_well(head: &[u8]) -> bool {
@@ -148,5 +184,26 @@ mod tests {
         for head in [&b""[..], b"\xfb\xfc", b"Salted__", b"msh|", b"PID|"] {
             assert!(!begins_well(head), "{head:?}");
         }
+    }
+
+    /// [S11-8] tables are text in any character set, ciphertext is none.
+    #[test]
+    fn tables_are_told_from_ciphertext() {
+        let japanese = "利用者番号,氏名".as_bytes();
+        let shift_jis = b"\x97\x98\x97p\x8e\xd2,\x8e\x81\x96\xbc\r\n";
+        for head in [&b"user_id,name\r\n"[..], japanese, shift_jis, b""] {
+            assert!(is_text(head), "{head:?}");
+        }
+        let mut texts = 0;
+        for seed in 0..1000_u32 {
+            let cipher = blake3::Hasher::new()
+                .update(&seed.to_le_bytes())
+                .finalize_xof();
+            let mut head = [0; HEAD_BYTES as usize];
+            let mut cipher = cipher;
+            cipher.fill(&mut head);
+            texts += u32::from(is_text(&head));
+        }
+        assert!(texts < 5, "{texts} of 1000");
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::center::now_ms;
-use crate::catalogue::{Catalogue, CatalogueError, CompactReport};
+use crate::catalogue::{Catalogue, CatalogueError, CompactReport, Compaction};
 use crate::progress::Monitor;
 
 /// What a pruning did.
@@ -30,7 +30,23 @@ pub(super) struct Keep {
     pub needed: Option<u64>,
 }
 
-/// Forgets what is not to be kept, and compacts the store.
+/// Begins to forget what is not to be kept. Nobody may be about to commit, or
+/// look back.
+///
+/// Errors: `CatalogueError`.
+pub(super) fn begin_prune(
+    catalogue: &Catalogue,
+    keep: &Keep,
+) -> Result<(PruneReport, Option<Compaction>), CatalogueError> {
+    let oldest_commit = oldest_kept(&catalogue.commits()?, keep, now_ms());
+    let report = PruneReport {
+        oldest_commit,
+        compact: CompactReport::default(),
+    };
+    Ok((report, catalogue.begin_compaction(oldest_commit)?))
+}
+
+/// Forgets what is not to be kept, and compacts the store, while nobody commits.
 ///
 /// Errors: `CatalogueError`.
 pub(super) fn prune(

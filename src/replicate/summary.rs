@@ -79,12 +79,13 @@ pub(super) fn prune(report: &PruneReport) -> String {
     let compact = &report.compact;
     let _ = writeln!(
         out,
-        "{} commits forgotten, commit {} is the oldest; {} of {} segments written anew, {} of {} \
-         freed",
+        "{} commits forgotten, commit {} is the oldest; {} of {} segments written anew (one at a \
+         time, {} at most), {} of {} freed",
         compact.commits_forgotten,
         report.oldest_commit,
         compact.segments_compacted,
         compact.segments,
+        bytes(compact.extra_bytes_max),
         bytes(compact.bytes_freed),
         bytes(compact.bytes_before),
     );
@@ -154,7 +155,7 @@ pub(super) fn restore(report: &RestoreReport) -> String {
     let _ = writeln!(
         out,
         "{} files ({}) of {} patient directories as of snapshot {} are in {}; {} were written now",
-        report.files - report.lacking - report.damaged.len() as u64,
+        (report.files - report.lacking).saturating_sub(report.damaged.len() as u64),
         bytes(report.bytes),
         report.leaves,
         report.snapshot,
@@ -176,13 +177,15 @@ pub(super) fn restore(report: &RestoreReport) -> String {
             report.lacking
         );
     }
-    let damaged = &report.damaged;
-    lines(
-        &mut out,
-        "NOT RESTORED, damaged in the store",
-        damaged.len() as u64,
-        damaged,
-    );
+    for (what, damaged) in [
+        ("NOT RESTORED, damaged in the store", &report.damaged),
+        (
+            "PATIENTS NOT RESTORED, their records are damaged in the store",
+            &report.leaves_damaged,
+        ),
+    ] {
+        lines(&mut out, what, damaged.len() as u64, damaged);
+    }
     let _ = write!(out, "{:.2} s", report.seconds);
     out
 }

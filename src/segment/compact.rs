@@ -55,6 +55,8 @@ pub struct CompactSegment {
     pub dropped: Vec<u64>,
     /// Bytes that the file is shorter.
     pub freed: u64,
+    /// Bytes of the new file.
+    pub bytes: u64,
 }
 
 impl SegmentFolder {
@@ -118,6 +120,7 @@ impl SegmentFolder {
             kept,
             dropped,
             freed: segment.bytes.len() as u64 - bytes.len() as u64,
+            bytes: bytes.len() as u64,
         })
     }
 
@@ -163,6 +166,7 @@ impl SegmentFolder {
             kept,
             dropped,
             freed,
+            bytes: bytes.len() as u64,
         })
     }
 

@@ -36,6 +36,9 @@ pub struct SegmentLog {
     unsynced: bool,
     /// The first failure; nothing is written after it.
     poisoned: Option<String>,
+    /// It was the writing of a block that is no commit's: the file can be cut
+    /// back.
+    can_recover: bool,
 }
 
 impl SegmentLog {
@@ -62,6 +65,7 @@ impl SegmentLog {
             next_id: end.next_id,
             unsynced: false,
             poisoned: None,
+            can_recover: false,
         })
     }
 
@@ -107,11 +111,29 @@ impl SegmentLog {
         debug_assert_eq!(place.offset % BLOCK_ALIGNMENT, 0);
         let bytes = block.to_bytes(self.folder.store(), place);
         let name = segment_name(self.number);
+        self.can_recover = kind != BlockKind::Commit;
         self.folder.files().append(&name, &bytes)?;
+        self.can_recover = false;
         self.end += block.header.span();
         self.next_id += 1;
         self.unsynced = true;
         Ok((id, place))
+    }
+
+    /// After a block could not be written, for want of room say: cuts off what
+    /// there is of it, so that what lies on the disk is known again. After any
+    /// other failure it changes nothing.
+    ///
+    /// Errors: `SegmentError::Disk`; the log then stays poisoned.
+    pub fn recover(&mut self) -> Result<(), SegmentError> {
+        if self.poisoned.is_some() && self.can_recover {
+            let name = segment_name(self.number);
+            self.folder.files().truncate(&name, self.end)?;
+            self.folder.files().sync(&name)?;
+            self.unsynced = false;
+            (self.poisoned, self.can_recover) = (None, false);
+        }
+        Ok(())
     }
 
     /// Begins the next segment: the newest is then sealed.

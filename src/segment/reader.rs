@@ -37,6 +37,13 @@ impl SegmentReader {
         read_block(&self.folder, &segment_name(place.segment), place)
     }
 
+    /// Reads the header of a block.
+    ///
+    /// Errors: `SegmentError::Damaged`, `SegmentError::Disk`.
+    pub fn header(&self, place: BlockPlace) -> Result<BlockHeader, SegmentError> {
+        read_header(&self.folder, &segment_name(place.segment), place)
+    }
+
     /// Reads a block, and opens it where it is sealed.
     ///
     /// Errors: `SegmentError::Damaged`, `SegmentError::Disk`.
@@ -72,6 +79,30 @@ impl SegmentReader {
     }
 }
 
+fn damaged(
+    folder: &SegmentFolder,
+    name: &str,
+    place: BlockPlace,
+    what: &'static str,
+) -> SegmentError {
+    SegmentError::Damaged {
+        path: folder.files().path(name),
+        offset: place.offset,
+        what,
+    }
+}
+
+fn read_header(
+    folder: &SegmentFolder,
+    name: &str,
+    place: BlockPlace,
+) -> Result<BlockHeader, SegmentError> {
+    let mut header = [0; BLOCK_HEADER_BYTES];
+    folder.files().read_at(name, place.offset, &mut header)?;
+    BlockHeader::parse(&header, folder.store(), place)
+        .ok_or_else(|| damaged(folder, name, place, "header"))
+}
+
 /// Reads the block at `place` of the file `name` and checks it.
 ///
 /// Errors: `SegmentError::Damaged`, `SegmentError::Disk`.
@@ -81,22 +112,14 @@ pub(super) fn read_block(
     place: BlockPlace,
 ) -> Result<Block, SegmentError> {
     let files = folder.files();
-    let damaged = |what| SegmentError::Damaged {
-        path: files.path(name),
-        offset: place.offset,
-        what,
-    };
-    let mut header = [0; BLOCK_HEADER_BYTES];
-    files.read_at(name, place.offset, &mut header)?;
-    let header =
-        BlockHeader::parse(&header, folder.store(), place).ok_or_else(|| damaged("header"))?;
+    let header = read_header(folder, name, place)?;
     let mut data = vec![0; header.span() as usize - BLOCK_HEADER_BYTES];
     files.read_at(name, place.offset + BLOCK_HEADER_BYTES as u64, &mut data)?;
     let padding = data.split_off(header.stored_bytes as usize);
     let block = Block::checked(header, Bytes::from(data), folder.seal())
         .map_err(|error| error.at(files.path(name), place.offset))?;
     if padding.iter().any(|&byte| byte != 0) {
-        return Err(damaged("padding"));
+        return Err(damaged(folder, name, place, "padding"));
     }
     Ok(block)
 }

@@ -113,24 +113,64 @@ fn what_was_rejected_can_be_approved() {
     site.backup(&["approve", VOLUME]).failed(2);
 }
 
-/// [S11-10] without the guard's own file what the tree shows to be behind stays
-/// held; a garbled one stops the publication by its name.
+/// [S11-11] a rejection outlives either of the guard's files: lost, or garbled
+/// anywhere. The other one is made anew from what is left.
 #[test]
-fn a_hold_outlives_the_guard_s_file() {
+fn a_rejection_outlives_the_guard_s_file() {
+    let site = held();
+    site.backup(&["reject", VOLUME]).ok();
+    let tree = look(&site.tree());
+    let store = site.path("backup/store");
+    let [file, copy] = ["guard", "guard.copy"].map(|name| store.join(name));
+    for harmed in [&file, &copy] {
+        for garbled in [None, Some(3), Some(40)] {
+            match garbled {
+                None => fs::remove_file(harmed).unwrap(),
+                Some(at) => {
+                    let mut bytes = fs::read(harmed).unwrap();
+                    bytes[at] ^= 1;
+                    fs::write(harmed, bytes).unwrap();
+                }
+            }
+            let held = site.status("backup")["held"].clone();
+            assert_eq!(held[0]["state"], "rejected", "{harmed:?} {garbled:?}");
+            assert_eq!(held[0]["records_pinned"], 25, "{held}");
+            // Something new makes the guard write both.
+            let order = 200 + u64::from(*harmed == copy) * 10 + garbled.unwrap_or(0) as u64;
+            site.put(&path(order), b"MSH|newer");
+            site.center(&["scan", "--walk"]).ok();
+            let ran = site.sync();
+            assert_eq!(ran.json["held"][0]["state"], "rejected", "{}", ran.json);
+            assert_eq!(fs::read(&file).unwrap(), fs::read(&copy).unwrap());
+            let mut shown = look(&site.tree());
+            shown.retain(|path, _| tree.contains_key(path));
+            assert_same_files(&shown, &tree);
+        }
+    }
+}
+
+/// [S11-10] without the guard's own files what the tree shows to be behind stays
+/// held; garbled ones stop the publication by their name.
+#[test]
+fn a_hold_outlives_the_guard_s_files() {
     let site = held();
     let tree = look(&site.tree());
     let file = site.path("backup/store/guard");
+    let copy = site.path("backup/store/guard.copy");
     fs::remove_file(&file).unwrap();
+    fs::remove_file(&copy).unwrap();
     let ran = site.sync();
     assert_eq!(ran.code, Some(4), "{}", ran.json);
     assert_eq!(ran.json["held"][0]["volume"], VOLUME);
     assert_same_files(&look(&site.tree()), &tree);
-    let mut bytes = fs::read(&file).unwrap();
-    bytes[40] ^= 1;
-    fs::write(&file, bytes).unwrap();
+    for file in [&file, &copy] {
+        let mut bytes = fs::read(file).unwrap();
+        bytes[40] ^= 1;
+        fs::write(file, bytes).unwrap();
+    }
     let error = site.sync().failed(1);
     assert!(
-        error.contains("guard") && error.contains("remove it"),
+        error.contains("guard") && error.contains("remove both"),
         "{error}"
     );
     assert_same_files(&look(&site.tree()), &tree);

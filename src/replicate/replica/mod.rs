@@ -30,7 +30,7 @@ use serde::Serialize;
 use super::center::digest_text;
 use super::home::{Home, HomeError};
 use super::peers::PeerBook;
-use super::prune::{Keep, PruneReport, prune};
+use super::prune::{Keep, PruneReport, begin_prune};
 use crate::catalogue::{Catalogue, CatalogueError, LeafRecord};
 use crate::config::{Config, Source};
 use crate::progress::Monitor;
@@ -147,8 +147,10 @@ pub struct Replica {
     unreached: Mutex<BTreeMap<NodeId, Instant>>,
     /// One sync or verification at a time.
     turn: tokio::sync::Mutex<()>,
-    /// Held by those who look back, and by a pruning against them.
+    /// Held by those who look back, and by the begin of a pruning against them.
     past: RwLock<()>,
+    /// Held by who writes segments anew. Before `past` and `turn`.
+    segments: Mutex<()>,
 }
 
 impl Replica {
@@ -162,6 +164,7 @@ impl Replica {
             unreached: Mutex::new(BTreeMap::new()),
             turn: tokio::sync::Mutex::new(()),
             past: RwLock::new(()),
+            segments: Mutex::new(()),
         }
     }
 
@@ -252,6 +255,8 @@ impl Replica {
     /// Errors: `ReplicaError`; what is durable stays durable.
     pub async fn sync(&self, monitor: &dyn Monitor) -> Result<SyncReport, ReplicaError> {
         let _turn = self.turn.lock().await;
+        // What could not be written for want of room may have it now.
+        self.catalogue.recover()?;
         let started = Instant::now();
         if self.config().source.is_empty() {
             return Err(ReplicaError::NoSource);
@@ -457,13 +462,23 @@ impl Replica {
     }
 
     /// Forgets snapshots beyond the retention and frees what only they needed.
+    /// Syncs and restores go on meanwhile: they wait for the begin and the end
+    /// alone.
     ///
     /// Errors: `ReplicaError`.
     pub fn prune(&self, monitor: &dyn Monitor) -> Result<PruneReport, CatalogueError> {
-        let _turn = self.turn.blocking_lock();
-        let keep = self.keep(monitor);
-        let _past = self.past.write().unwrap_or_else(PoisonError::into_inner);
-        prune(&self.catalogue, &keep, monitor)
+        let _segments = locked(&self.segments);
+        let (mut report, compaction) = {
+            let _past = self.past.write().unwrap_or_else(PoisonError::into_inner);
+            let _turn = self.turn.blocking_lock();
+            begin_prune(&self.catalogue, &self.keep(monitor))?
+        };
+        if let Some(compaction) = compaction {
+            report.compact = self.catalogue.run_compaction(&compaction, monitor)?;
+            let _turn = self.turn.blocking_lock();
+            self.catalogue.end_compaction(&report.compact)?;
+        }
+        Ok(report)
     }
 
     /// What has to be kept.

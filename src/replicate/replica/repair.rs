@@ -97,7 +97,7 @@ impl Replica {
     ) -> Result<(), ReplicaError> {
         let _turn = self.turn.blocking_lock();
         let catalogue = &self.catalogue;
-        catalogue.forget_leaves(&findings.leaves)?;
+        catalogue.forget_damaged(&findings.leaves)?;
         report.leaves_asked += findings.leaves.len() as u64;
         let (Some(commit), true) = (catalogue.commit_record(), findings.leaves.is_empty()) else {
             // The pull that brings those makes the next commit.
@@ -187,12 +187,13 @@ impl Replica {
         report: &mut RepairReport,
         monitor: &dyn Monitor,
     ) -> Result<(), ReplicaError> {
-        let _turn = self.turn.blocking_lock();
+        let _segments = super::locked(&self.segments);
         // Nothing that is damaged may be what a running restore reads.
         let _past = self
             .past
             .write()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let _turn = self.turn.blocking_lock();
         if let (Some(tree), Some(shown)) = (&self.config().tree, self.shown(monitor)?) {
             let mut leaves = Vec::new();
             for key in &findings.tree {

@@ -10,6 +10,7 @@ use super::{Guard, GuardError};
 use crate::catalogue::{Catalogue, CatalogueError, LeafRecord};
 use crate::progress::Monitor;
 use crate::publish::suspects;
+use crate::ssmix::record_of;
 
 /// By commit and volume.
 type Steps = BTreeMap<(u64, Vec<u8>), Step>;
@@ -124,7 +125,8 @@ fn leaf_steps(
             for change in changes.filter(|change| !rejected.contains(&change.group)) {
                 for suspect in change.suspects {
                     let path = format!("{}/{}", key.text(), suspect.path.text());
-                    step.suspect(&path, suspect.suspicion);
+                    let is_record = record_of(suspect.path.as_bytes()).is_some();
+                    step.suspect(&path, suspect.suspicion, is_record);
                 }
             }
         }

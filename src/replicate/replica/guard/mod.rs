@@ -3,9 +3,10 @@
 //!
 //! It counts by itself, from the differences of the node's own commits, and
 //! believes nothing that a source says of them. History and segments go on
-//! meanwhile, and so do other volumes. Its state is a small file of the store;
-//! without it the last days are counted anew, and what the published mark says
-//! to be behind stays held.
+//! meanwhile, and so do other volumes. Its state is a small file of the store,
+//! kept twice, for it alone knows what a person rejected; without both the last
+//! days are counted anew, and what the published mark says to be behind stays
+//! held.
 
 mod count;
 mod decide;
@@ -30,6 +31,8 @@ use crate::publish::{Behind, Pin, Target, Targets, still_suspect};
 
 /// The file of the store.
 const GUARD: &str = "guard";
+/// The same again, written after it.
+const COPY: &str = "guard.copy";
 
 /// Why the guard could not do its work; nothing is published then.
 #[derive(Debug, thiserror::Error)]
@@ -42,9 +45,9 @@ pub enum GuardError {
     Catalogue(#[from] CatalogueError),
     /// The file is not what was written.
     #[error(
-        "{0} is no state of the guard, nothing is published; remove it, and the changes of the \
-         last 7 days are counted anew (a volume that is held stays so; what was rejected is held \
-         again)"
+        "neither {0} nor guard.copy beside it is a state of the guard, nothing is published; remove \
+         both, and the changes of the last 7 days are counted anew (a volume that is held stays so; \
+         what was rejected is held again)"
     )]
     Garbled(PathBuf),
     /// Nothing is held, or rejected, of such a volume.
@@ -122,24 +125,41 @@ impl Guard {
         behind: &Behind,
         monitor: &dyn Monitor,
     ) -> Result<Guard, GuardError> {
-        let files = catalogue.files();
-        let garbled = || GuardError::Garbled(files.path(GUARD));
-        match read_record::<Vec<u8>>(files, GUARD)? {
-            Record::Garbled => Err(garbled()),
-            Record::Value(hidden) => {
-                let plain = catalogue.reveal(GUARD, hidden)?;
-                decode(&plain).map_err(|_| garbled())
-            }
-            Record::Absent => {
-                let mut guard = Guard::at_begin(catalogue)?;
-                guard.count(catalogue, limits, monitor)?;
-                guard.stay_behind(catalogue, behind);
-                if guard.counted > 0 {
+        match Guard::read(catalogue, GUARD)? {
+            Record::Value(guard) => {
+                if catalogue.files().length(COPY)?.is_none() {
                     guard.save(catalogue)?;
                 }
-                Ok(guard)
+                return Ok(guard);
             }
+            first => match (Guard::read(catalogue, COPY)?, first) {
+                (Record::Value(guard), _) => {
+                    tracing::warn!("the guard's file was lost or garbled; its copy is taken");
+                    guard.save(catalogue)?;
+                    return Ok(guard);
+                }
+                (Record::Absent, Record::Absent) => {}
+                _ => return Err(GuardError::Garbled(catalogue.files().path(GUARD))),
+            },
         }
+        let mut guard = Guard::at_begin(catalogue)?;
+        guard.count(catalogue, limits, monitor)?;
+        guard.stay_behind(catalogue, behind);
+        if guard.counted > 0 {
+            guard.save(catalogue)?;
+        }
+        Ok(guard)
+    }
+
+    fn read(catalogue: &Catalogue, name: &str) -> Result<Record<Guard>, GuardError> {
+        Ok(match read_record::<Vec<u8>>(catalogue.files(), name)? {
+            Record::Absent => Record::Absent,
+            Record::Garbled => Record::Garbled,
+            Record::Value(hidden) => {
+                let plain = catalogue.reveal(GUARD, hidden)?;
+                decode(&plain).map_or(Record::Garbled, Record::Value)
+            }
+        })
     }
 
     /// Saves, durably.
@@ -150,7 +170,8 @@ impl Guard {
         let plain =
             postcard::to_stdvec(self).map_err(|_| GuardError::Garbled(files.path(GUARD)))?;
         let hidden = catalogue.hide(GUARD, plain)?;
-        Ok(write_record(files, GUARD, &hidden)?)
+        write_record(files, GUARD, &hidden)?;
+        Ok(write_record(files, COPY, &hidden)?)
     }
 
     /// Volumes of which the tree shows an older commit are held, whatever the

@@ -7,7 +7,8 @@ use crate::publish::Pin;
 
 /// How far back changes count, milliseconds.
 pub(super) const WINDOW_MS: i64 = 7 * 24 * 3600 * 1000;
-/// Fewer suspect files are never too many.
+/// Fewer suspect files are not too many, unless they are the greater half of a
+/// small volume.
 const FEWEST: u64 = 20;
 /// Suspect files that are named.
 const NAMED_MAX: usize = 20;
@@ -28,6 +29,13 @@ impl Limits {
     fn suspects(&self, entries: u64) -> u64 {
         let share = (self.share * entries as f64).ceil() as u64;
         share.max(FEWEST).min(self.records)
+    }
+
+    /// Whether so many suspect files are the greater half of a volume that is
+    /// small. Whoever lets all of a volume change lets all of a small one.
+    fn is_greater_half(&self, suspects: u64, entries: u64) -> bool {
+        let half = entries / 2;
+        half < FEWEST && suspects > half && self.share < 1.0
     }
 }
 
@@ -62,12 +70,21 @@ impl Counts {
     }
 }
 
-/// A suspect file of the last days.
+/// A suspect file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-struct Counted {
+pub(super) struct Suspected {
     /// Stands for its path.
     path: u64,
     suspicion: Suspicion,
+    /// It is no record's and was written anew, as tables of a registry are: by
+    /// itself that is no sign of anything, however small the volume.
+    is_table: bool,
+}
+
+/// A suspect file of the last days.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Counted {
+    file: Suspected,
     /// When the commit was accepted.
     at_ms: i64,
 }
@@ -128,18 +145,21 @@ pub(super) struct Step {
     pub at_ms: i64,
     /// Entries more or less.
     pub entries: i64,
-    /// Suspect files: what stands for the path, what happened.
-    pub suspects: Vec<(u64, Suspicion)>,
+    pub suspects: Vec<Suspected>,
     /// Some of them by name.
     pub named: Vec<String>,
 }
 
 impl Step {
-    pub(super) fn suspect(&mut self, path: &str, suspicion: Suspicion) {
+    /// A suspect file at `path`, of a record or not.
+    pub(super) fn suspect(&mut self, path: &str, suspicion: Suspicion, is_record: bool) {
         let hash = blake3::hash(path.as_bytes());
         let number = hash.as_bytes().first_chunk().copied();
-        self.suspects
-            .push((u64::from_le_bytes(number.unwrap_or_default()), suspicion));
+        self.suspects.push(Suspected {
+            path: u64::from_le_bytes(number.unwrap_or_default()),
+            suspicion,
+            is_table: !is_record && matches!(suspicion, Suspicion::Rewritten | Suspicion::Retimed),
+        });
         if self.named.len() < NAMED_MAX {
             self.named.push(path.to_string());
         }
@@ -161,8 +181,8 @@ impl VolumeGuard {
         self.entries = entries.saturating_add_signed(step.entries);
         if let Some(hold) = &mut self.hold {
             hold.last = step.commit;
-            for (_, suspicion) in &step.suspects {
-                hold.counts.count(*suspicion);
+            for file in &step.suspects {
+                hold.counts.count(file.suspicion);
             }
             hold.examples.extend(step.named);
             hold.examples.truncate(NAMED_MAX);
@@ -174,21 +194,25 @@ impl VolumeGuard {
         let since = step.at_ms.saturating_sub(WINDOW_MS);
         self.counted.retain(|counted| counted.at_ms > since);
         // A file counts once, however often it was changed.
-        let mut by_path: std::collections::HashMap<u64, Counted> =
-            self.counted.drain(..).map(|at| (at.path, at)).collect();
-        for &(path, suspicion) in &step.suspects {
+        let mut by_path: std::collections::HashMap<u64, Counted> = self
+            .counted
+            .drain(..)
+            .map(|at| (at.file.path, at))
+            .collect();
+        for &file in &step.suspects {
             let at_ms = step.at_ms;
-            let counted = Counted {
-                path,
-                suspicion,
-                at_ms,
-            };
-            by_path.insert(path, counted);
+            by_path.insert(file.path, Counted { file, at_ms });
         }
         let mut counts = Counts::default();
-        by_path.values().for_each(|at| counts.count(at.suspicion));
+        by_path
+            .values()
+            .for_each(|at| counts.count(at.file.suspicion));
         let in_place = counts.rewritten + counts.implausible;
-        if counts.total() >= limits.suspects(entries) || in_place >= limits.in_place {
+        let tables = by_path.values().filter(|at| at.file.is_table).count() as u64;
+        let is_too_much = counts.total() >= limits.suspects(entries)
+            || in_place >= limits.in_place
+            || limits.is_greater_half(counts.total() - tables, entries);
+        if is_too_much {
             self.hold = Some(Hold {
                 counts,
                 examples: step.named,
@@ -230,7 +254,7 @@ mod tests {
             at_ms: day as i64 * DAY_MS,
             ..Step::default()
         };
-        (first..first + count).for_each(|at| step.suspect(&format!("file {at}"), suspicion));
+        (first..first + count).for_each(|at| step.suspect(&format!("file {at}"), suspicion, true));
         if suspicion == Suspicion::Removed {
             step.entries = -(count as i64);
         }
@@ -247,13 +271,14 @@ mod tests {
     }
 
     /// [S11-9] the limit is the lesser of 1,000 and the greater of 20 and 5 %;
-    /// 20 in place are too many anywhere.
+    /// the greater half of a small volume, and 20 in place anywhere.
     #[test]
     fn the_limit_follows_the_size_of_the_volume() {
         let removed = |entries| least_that_holds(entries, Suspicion::Removed);
+        assert_eq!([1, 2, 3, 10, 38, 39].map(removed), [1, 2, 2, 6, 20, 20]);
         assert_eq!(
-            [0, 10, 400, 401, 900, 19_999, 20_000, 20_001, 5_000_000].map(removed),
-            [20, 20, 20, 21, 45, 1000, 1000, 1000, 1000]
+            [40, 400, 401, 900, 19_999, 20_000, 20_001, 5_000_000].map(removed),
+            [20, 20, 21, 45, 1000, 1000, 1000, 1000]
         );
         for suspicion in [Suspicion::Renamed, Suspicion::Retimed] {
             assert_eq!(least_that_holds(900, suspicion), 45);
@@ -291,11 +316,58 @@ mod tests {
     /// A file that changes every day counts once.
     #[test]
     fn a_file_counts_once() {
-        let mut volume = volume(3);
+        let mut volume = volume(900);
         for day in 1..100 {
-            volume.count(step(day, 0, 3, Suspicion::Rewritten), &LIMITS);
+            volume.count(step(day, 0, 19, Suspicion::Rewritten), &LIMITS);
         }
         assert_eq!(volume.hold, None);
+    }
+
+    /// [S11-9] tables are written anew every day, all of a small volume; that
+    /// they are gone, or no text any more, is another matter.
+    #[test]
+    fn tables_that_are_written_anew_raise_no_alarm() {
+        let tables = |day: u64, suspicion| {
+            let mut step = Step {
+                commit: day,
+                at_ms: day as i64 * DAY_MS,
+                ..Step::default()
+            };
+            (0..3).for_each(|at| step.suspect(&format!("table {at}"), suspicion, false));
+            step
+        };
+        let mut volume = volume(3);
+        for day in 1..100 {
+            volume.count(tables(day, Suspicion::Rewritten), &LIMITS);
+        }
+        assert_eq!(volume.hold, None);
+        for suspicion in [Suspicion::Removed, Suspicion::Implausible] {
+            let mut volume = volume.clone();
+            volume.count(tables(100, suspicion), &LIMITS);
+            assert_eq!(volume.hold.unwrap().good, 99);
+        }
+    }
+
+    /// [S11-9] a volume of any size can't lose all that it has without a hold,
+    /// however slowly within the week.
+    #[test]
+    fn a_small_volume_is_never_emptied() {
+        for entries in 1..60_u64 {
+            let mut volume = volume(entries);
+            let held = (1..=entries).find(|&at| {
+                volume.count(
+                    Step {
+                        at_ms: (at * 1000) as i64,
+                        ..step(at, at, 1, Suspicion::Removed)
+                    },
+                    &LIMITS,
+                );
+                volume.hold.is_some()
+            });
+            let gone = held.unwrap();
+            assert!(gone <= (entries / 2 + 1).min(20), "{gone} of {entries}");
+            assert_eq!(volume.hold.unwrap().good, gone - 1);
+        }
     }
 
     /// A clock that jumps makes the guard no blinder: what was counted before
