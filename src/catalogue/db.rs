@@ -148,6 +148,22 @@ impl Table {
         Ok(())
     }
 
+    /// Sets the values of many paths.
+    fn put_all<'a, H: AsRef<[u8]>, V: AsRef<[u8]>>(
+        &self,
+        items: impl Iterator<Item = (H, &'a [u8], V)>,
+    ) -> Result<(), CatalogueError> {
+        let mut items = items.peekable();
+        while items.peek().is_some() {
+            let mut batch = sled::Batch::default();
+            for (head, path, value) in items.by_ref().take(BATCH_ITEMS) {
+                self.put(&mut batch, (head.as_ref(), path), value.as_ref())?;
+            }
+            self.apply_batch(batch)?;
+        }
+        Ok(())
+    }
+
     /// Removes a path with the others of a batch.
     fn take(&self, batch: &mut sled::Batch, (head, path): (&[u8], &[u8])) {
         batch.remove(self.names.key(head, path));
@@ -368,6 +384,44 @@ impl Db {
         self.committed.apply_batch(committed)?;
         self.lacking.apply_batch(lacking)?;
         Ok(())
+    }
+
+    /// Fills an index in which nothing is yet with the leaves of the tree, in
+    /// canonical order, and its nodes: the tables side by side.
+    pub(super) fn fill(
+        &self,
+        leaves: &[(&LeafKey, &LeafValue)],
+        nodes: &[(Vec<u8>, Option<Digest>)],
+    ) -> Result<(), CatalogueError> {
+        let values = || {
+            let items = leaves.iter().map(|&(key, value)| {
+                let path = key.as_bytes();
+                (depth(path), path, value.to_bytes())
+            });
+            self.leaves.put_all(items)
+        };
+        let numbered = |table: &Table, number: fn(&LeafValue) -> u64| {
+            let mut ordered = leaves.to_vec();
+            ordered.sort_by_key(|(_, value)| number(value));
+            let items = ordered.iter().map(|&(key, value)| {
+                let head = number(value).to_be_bytes();
+                (head, key.as_bytes(), [])
+            });
+            table.put_all(items)
+        };
+        let changed = || numbered(&self.changed, |value| value.sequence);
+        let committed = || numbered(&self.committed, |value| value.commit);
+        let others = || {
+            let lacking = leaves.iter().filter(|(_, value)| value.lacking > 0);
+            let lacking = lacking.map(|(key, _)| ([], key.as_bytes(), []));
+            self.lacking.put_all(lacking)?;
+            self.set_nodes(nodes)
+        };
+        let ((values, others), (changed, committed)) = rayon::join(
+            || rayon::join(values, others),
+            || rayon::join(changed, committed),
+        );
+        values.and(others).and(changed).and(committed)
     }
 
     /// Forgets a leaf of the tree.

@@ -20,9 +20,6 @@ use super::tree::update;
 use super::value::LeafValue;
 use crate::segment::{BlockKind, BlockPlace, ScannedBlock, SegmentFolder, SegmentReader};
 
-/// Leaves that are written to the index at a time.
-const BATCH_LEAVES: usize = 16 * 1024;
-
 /// State of a store after some of its blocks.
 #[derive(Default)]
 pub(super) struct Replay {
@@ -142,17 +139,10 @@ impl Replay {
         let digests = leaves.iter().map(|(key, value)| (*key, value.digest));
         // Before the leaves are there: nothing has to be looked up.
         let grown = update(db, digests)?;
-        for batch in leaves.chunks(BATCH_LEAVES) {
-            let batch: Vec<(LeafKey, LeafValue)> = batch
-                .iter()
-                .map(|&(key, value)| (key.clone(), *value))
-                .collect();
-            batch
-                .iter()
-                .for_each(|(_, value)| totals.replace(None, value));
-            db.apply(&batch)?;
+        for (_, value) in &leaves {
+            totals.replace(None, value);
         }
-        db.set_nodes(&grown.nodes)?;
+        db.fill(&leaves, &grown.nodes)?;
         let staged: Vec<(LeafKey, LeafValue)> = self
             .staged
             .iter()
