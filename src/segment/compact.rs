@@ -218,13 +218,16 @@ impl SegmentFolder {
         Ok(numbers)
     }
 
-    /// Removes what a compaction left that was cut off.
+    /// Removes what is left of files that were to replace others: of a
+    /// compaction, or of a record of the store, that was cut off.
     ///
     /// Errors: `SegmentError::Disk`.
     pub fn remove_remains(&self) -> Result<(), SegmentError> {
-        for name in self.files().list(SEGMENTS)? {
-            if name.starts_with(NEW) {
-                self.files().remove(&format!("{SEGMENTS}/{name}"))?;
+        for (folder, path) in [("", String::new()), (SEGMENTS, format!("{SEGMENTS}/"))] {
+            for name in self.files().list(folder)? {
+                if name.starts_with(NEW) {
+                    self.files().remove(&format!("{path}{name}"))?;
+                }
             }
         }
         Ok(())

@@ -127,8 +127,10 @@ impl Guard {
     ) -> Result<Guard, GuardError> {
         match Guard::read(catalogue, GUARD)? {
             Record::Value(guard) => {
-                if catalogue.files().length(COPY)?.is_none() {
-                    guard.save(catalogue)?;
+                // Whoever wrote it may have been stopped before the copy.
+                match Guard::read(catalogue, COPY)? {
+                    Record::Value(copy) if copy == guard => {}
+                    _ => guard.save(catalogue)?,
                 }
                 return Ok(guard);
             }
