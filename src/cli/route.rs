@@ -11,8 +11,8 @@ use crate::replicate::home::HomeError;
 use crate::replicate::node::{Command, Node, NodeError, Outcome, exit_code};
 
 /// A process that begins or ends has the home, and no socket, for a moment.
-const PATIENCE: Duration = Duration::from_secs(10);
-const PAUSE: Duration = Duration::from_millis(50);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PAUSE: Duration = Duration::from_millis(50);
 
 /// Carries a command out in the home.
 pub(super) async fn execute(home: &Path, command: Command, monitor: Arc<dyn Monitor>) -> Outcome {

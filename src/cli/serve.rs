@@ -3,11 +3,12 @@
 use std::io::Write;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::route::{PATIENCE, PAUSE};
 use super::{Context, progress};
 use crate::progress::Silent;
 use crate::replicate::control;
@@ -18,8 +19,6 @@ use crate::replicate::view::ViewOptions;
 
 /// Between two pulls that another process is asked for.
 const FOLLOW: Duration = Duration::from_secs(1);
-/// Before a home that was busy is opened again.
-const AGAIN: Duration = Duration::from_millis(50);
 
 /// Arguments of `serve`.
 #[derive(Debug, Args)]
@@ -59,6 +58,7 @@ pub(super) async fn stay(
     tokio::pin!(ended);
     let views = view.is_some();
     let credentials = super::credentials(home);
+    let until = Instant::now() + PATIENCE;
     let served = loop {
         let view = view.clone();
         let served = serve(
@@ -70,12 +70,19 @@ pub(super) async fn stay(
             &mut ended,
         )
         .await;
-        match served {
-            Err(ServeError::Node(NodeError::Home(HomeError::Busy(_)))) if follow && !views => {}
-            served => break served,
+        if !matches!(
+            served,
+            Err(ServeError::Node(NodeError::Home(HomeError::Busy(_))))
+        ) {
+            break served;
         }
         tokio::select! {
-            () = follow_beside(home, &observer) => {}
+            () = follow_beside(home, &observer), if follow && !views => {}
+            is_held = is_held(home), if !follow || views => {
+                if is_held || Instant::now() > until {
+                    break served;
+                }
+            }
             () = &mut ended => return by_signal(),
         }
     };
@@ -98,13 +105,25 @@ pub(super) fn by_signal() -> Outcome {
     }
 }
 
+/// Whether the process that has the home stays: it answers. A command that
+/// has it for a moment does not; then this takes a moment.
+async fn is_held(home: &Path) -> bool {
+    match control::ask(home, &Command::Status, &Silent).await {
+        Ok(None) => {
+            tokio::time::sleep(PAUSE).await;
+            false
+        }
+        Ok(Some(_)) | Err(_) => true,
+    }
+}
+
 /// Another process has the home: while it answers it is asked to pull, again
 /// and again. A command that has it for a moment does not.
 async fn follow_beside(home: &Path, observer: &Printed) {
     loop {
         let outcome = match control::ask(home, &Command::Sync, &Silent).await {
             Ok(Some(outcome)) => outcome,
-            Ok(None) => return tokio::time::sleep(AGAIN).await,
+            Ok(None) => return tokio::time::sleep(PAUSE).await,
             Err(error) => Outcome::error(exit_code::FAILED, &error),
         };
         observer.done(&outcome);
