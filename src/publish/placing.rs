@@ -147,8 +147,9 @@ fn order(place: ContentPlace) -> (u64, u32) {
         ContentPlace::Item { block, index } | ContentPlace::Chunks { block, index } => {
             (block, index)
         }
-        ContentPlace::Storage | ContentPlace::Lacking | ContentPlace::Partial { .. } => {
-            (u64::MAX, 0)
-        }
+        ContentPlace::Storage
+        | ContentPlace::Lacking
+        | ContentPlace::Partial { .. }
+        | ContentPlace::NotHeld => (u64::MAX, 0),
     }
 }

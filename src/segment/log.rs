@@ -144,7 +144,7 @@ impl SegmentLog {
             let name = segment_name(self.number);
             self.folder.files().truncate(&name, self.end)?;
             self.folder.files().sync(&name)?;
-            self.unsynced = false;
+            self.unsynced = 0;
             (self.poisoned, self.can_recover) = (None, false);
         }
         Ok(())

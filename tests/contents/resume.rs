@@ -146,7 +146,8 @@ fn small_contents_that_came_are_named_as_held() {
                 FrameKind::Contents => {
                     told.is_full = true;
                     let wanted: Contents = request.decode().unwrap();
-                    for range in wanted.ranges {
+                    let small = wanted.ranges.iter().filter(|range| range.chunk.is_none());
+                    for range in small {
                         if !told.came.insert(range.digest) {
                             told.again.push(range.digest);
                         }
@@ -169,12 +170,17 @@ fn small_contents_that_came_are_named_as_held() {
         (told.is_last, told.is_full, told.held) = (pull == 2, false, 0);
         drop(told);
         let ran = site.backup(&["sync"]);
-        assert_eq!(ran.code, Some(if pull == 2 { 0 } else { 1 }), "{}", ran.stderr);
+        assert_eq!(
+            ran.code,
+            Some(if pull == 2 { 0 } else { 1 }),
+            "{}",
+            ran.stderr
+        );
     }
     let told = told.lock().unwrap();
     assert!(told.held >= 10, "{} were named as held", told.held);
     assert_eq!(told.again, [], "asked for again");
-    assert_eq!(told.came.len(), 61);
+    assert_eq!(told.came.len(), 64);
     site.backup(&["verify"]).ok();
 }
 
