@@ -5,6 +5,7 @@
 //! here is a function from bytes to values or back, and never panics on bytes
 //! that came from outside.
 
+pub mod chunk;
 pub mod digest;
 pub mod entry;
 pub mod exchange;

@@ -10,13 +10,14 @@ use std::path::PathBuf;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use ed25519_dalek::{Signature, SigningKey, VerifyingKey};
+use hikae_protocol::chunk::Chunk;
 use hikae_protocol::digest::{Digest, Domain};
 use hikae_protocol::entry::{Entry, manifest_digest};
 use hikae_protocol::frame::{FRAME_HEADER_BYTES, Frame, FrameHeader, FrameKind};
 use hikae_protocol::message::{
-    Acknowledge, Beyond, ContentForm, Contents, Delta, DeltaEntry, DeltaState, Fetch, LeafDelta,
-    LeafProof, LeafWant, ListAnswer, ListWant, Lists, Mark, Offer, PageHint, ProofBase, ProofEnd,
-    Pull, Range, Refused, RefusedCode, Tombstone, decode,
+    Acknowledge, Beyond, ChunkAt, ChunkList, Chunks, ContentForm, Contents, Delta, DeltaEntry,
+    DeltaState, Fetch, LeafDelta, LeafProof, LeafWant, ListAnswer, ListWant, Lists, Mark, Offer,
+    PageHint, ProofBase, ProofEnd, Pull, Range, Refused, RefusedCode, Tombstone, decode,
 };
 use hikae_protocol::objectpath::{LeafKey, ObjectPath};
 use hikae_protocol::pack::{Codec, Pack};
@@ -198,18 +199,22 @@ fn requests() {
         ],
     };
     message("fetch", FrameKind::Fetch, &fetch);
-    let range = |name, byte, offset, length| Range {
+    let range = |name, byte, chunk| Range {
         path: path(name),
         digest: digest(byte),
-        offset,
-        length,
+        chunk,
     };
+    let chunk = Chunk {
+        digest: digest(0x33),
+        bytes: 131_072,
+    };
+    let offset = 1 << 20;
     let contents = Contents {
         to: cursor(),
         key: one(),
         ranges: vec![
-            range("x_1", 0x11, 0, 3),
-            range("y_1", 0x22, 1 << 20, 1 << 20),
+            range("x_1", 0x11, None),
+            range("y_1", 0x22, Some(ChunkAt { offset, chunk })),
         ],
     };
     message("contents", FrameKind::Contents, &contents);
@@ -233,6 +238,14 @@ fn requests() {
         ],
     };
     message("lists", FrameKind::Lists, &lists);
+    let chunks = Chunks {
+        to: cursor(),
+        key: one(),
+        path: path("y_1"),
+        digest: digest(0x22),
+        from: 16_777_300,
+    };
+    message("chunks", FrameKind::Chunks, &chunks);
     let acknowledge = Acknowledge {
         durable: have,
         published: None,
@@ -258,6 +271,12 @@ fn answers() {
         FrameKind::ProofEnd,
         &ProofEnd { leaves: 16384 },
     );
+    let chunk = |byte, bytes| Chunk {
+        digest: digest(byte),
+        bytes,
+    };
+    let chunks = vec![chunk(0x33, 131_072), chunk(0x44, 70_001)];
+    message("chunk_list", FrameKind::ChunkList, &ChunkList { chunks });
     for (name, code) in [
         ("refused_malformed", RefusedCode::Malformed),
         ("refused_forbidden", RefusedCode::Forbidden),

@@ -37,8 +37,8 @@ pub enum ContentPlace {
         /// The item in it.
         index: u32,
     },
-    /// An item that lists the items whose concatenation is the content.
-    Pieces {
+    /// An item that lists the chunks whose concatenation is the content.
+    Chunks {
         /// The block.
         block: u64,
         /// The item in it.
@@ -46,6 +46,36 @@ pub enum ContentPlace {
     },
     /// Nowhere: the source could not hand it out. The next pull asks again.
     Lacking,
+    /// Lacking, but for the chunks that this item lists: they are not asked
+    /// for again.
+    Partial {
+        /// The block.
+        block: u64,
+        /// The item in it.
+        index: u32,
+    },
+}
+
+impl ContentPlace {
+    /// Whether the content is not there, or not all of it.
+    pub fn is_lacking(self) -> bool {
+        matches!(self, ContentPlace::Lacking | ContentPlace::Partial { .. })
+    }
+
+    /// Whether the content is there whole, here or in the source's storage.
+    pub fn is_held(self) -> bool {
+        !self.is_lacking()
+    }
+
+    /// The item that lists its chunks, where there is one.
+    pub fn chunks(self) -> Option<RecordPlace> {
+        match self {
+            ContentPlace::Chunks { block, index } | ContentPlace::Partial { block, index } => {
+                Some(RecordPlace { block, index })
+            }
+            ContentPlace::Storage | ContentPlace::Item { .. } | ContentPlace::Lacking => None,
+        }
+    }
 }
 
 /// What a source remembers of a file to see whether it changed.
@@ -123,14 +153,14 @@ impl LeafRecord {
     /// Files whose content the source could not hand out.
     pub fn lacking(&self) -> impl Iterator<Item = &FileRecord> {
         let files = self.files.iter();
-        files.filter(|file| file.content == ContentPlace::Lacking)
+        files.filter(|file| file.content.is_lacking())
     }
 
     /// The files that a tree can show: those whose content is held, and of
     /// the others an earlier state where there is one; sorted by path.
     pub fn showable(&self) -> Vec<&FileRecord> {
         let held = self.files.iter();
-        let held = held.filter(|file| file.content != ContentPlace::Lacking);
+        let held = held.filter(|file| !file.content.is_lacking());
         let mut files: Vec<&FileRecord> = held.chain(&self.standins).collect();
         files.sort_unstable_by(|one, two| one.entry.path.cmp(&two.entry.path));
         files
@@ -187,7 +217,7 @@ impl LeafRecord {
     pub fn held(&self) -> HashMap<Digest, ContentPlace> {
         let mut held = HashMap::new();
         for file in self.files.iter().chain(&self.standins) {
-            if file.content != ContentPlace::Lacking {
+            if !file.content.is_lacking() {
                 held.entry(file.entry.digest).or_insert(file.content);
             }
         }

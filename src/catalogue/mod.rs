@@ -5,6 +5,7 @@
 //! *staged* until a commit makes them the tree.
 
 mod checkpoint;
+mod chunks;
 mod commit;
 mod compact;
 #[cfg(test)]
@@ -30,6 +31,7 @@ mod tests;
 mod tree;
 mod value;
 
+pub use chunks::{ChunkPages, ChunkRecord};
 pub use commit::{Commit, Totals};
 pub use compact::CompactReport;
 pub use leaf::{ContentPlace, FileRecord, LeafRecord, RecordPlace, StatRecord};

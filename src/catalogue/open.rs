@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use hikae_protocol::digest::Digest;
-use hikae_protocol::message::decode;
 use hikae_protocol::objectpath::LeafKey;
 use hikae_protocol::pack::{Items, Pack, PackBuilder};
 use hikae_protocol::snapshot::{Snapshot, VerifiedSnapshot};
 use hikae_protocol::tree::ChildKind;
 use serde::Serialize;
 
+use super::chunks::each_chunk;
 use super::commit::{Commit, Totals};
 use super::db::Db;
 use super::item::{Prune, encode};
@@ -310,7 +310,7 @@ impl Catalogue {
         read.filter_map(Result::err).collect()
     }
 
-    /// Hands a stored content to `each`, piece by piece.
+    /// Hands a stored content to `each`, chunk by chunk.
     ///
     /// Errors: `CatalogueError`, and whatever `each` returns.
     pub fn content<E: From<CatalogueError>>(
@@ -326,28 +326,16 @@ impl Catalogue {
             }
         };
         match place {
-            ContentPlace::Storage | ContentPlace::Lacking => {
-                Err(missing(RecordPlace { block: 0, index: 0 }).into())
-            }
             ContentPlace::Item { block, index } => {
                 let (items, index) = item(block, index)?;
                 each(items.get(index).unwrap_or_default())
             }
-            ContentPlace::Pieces { block, index } => {
-                let (items, index) = item(block, index)?;
-                let wrong = |source| CatalogueError::Record {
-                    block,
-                    index,
-                    expected: "list of pieces",
-                    source,
-                };
-                let pieces: Vec<(u64, u32)> =
-                    decode(items.get(index).unwrap_or_default()).map_err(wrong)?;
-                for (block, index) in pieces {
-                    let (items, index) = item(block, index)?;
-                    each(items.get(index).unwrap_or_default())?;
-                }
-                Ok(())
+            ContentPlace::Chunks { block, index } => {
+                let list = RecordPlace { block, index };
+                each_chunk(self, list, |_| (), |chunk| self.chunk(chunk, &mut each))
+            }
+            ContentPlace::Storage | ContentPlace::Lacking | ContentPlace::Partial { .. } => {
+                Err(missing(RecordPlace { block: 0, index: 0 }).into())
             }
         }
     }
@@ -450,6 +438,18 @@ impl Catalogue {
     /// Errors: `CatalogueError::Segment`.
     pub fn sync(&self) -> Result<(), CatalogueError> {
         Ok(self.log().sync()?)
+    }
+
+    /// The same, if much was appended since, or some of it some time ago: what
+    /// is staged then survives a power cut before the commit.
+    ///
+    /// Errors: `CatalogueError::Segment`.
+    pub fn sync_if_due(&self) -> Result<(), CatalogueError> {
+        let mut log = self.log();
+        match log.is_sync_due() {
+            true => Ok(log.sync()?),
+            false => Ok(()),
+        }
     }
 
     /// Makes the staged leaves, with which tree and counts become `update` and

@@ -199,7 +199,8 @@ impl Catalogue {
         Ok(known)
     }
 
-    fn append_pages(
+    /// Appends the pages that are not known.
+    pub(super) fn append_pages(
         &self,
         pages: &[Vec<u8>],
         known: Option<&KnownPages>,

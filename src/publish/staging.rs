@@ -2,10 +2,11 @@
 //! their names. After a stop of any kind it is emptied.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{Seek, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hikae_protocol::entry::Entry;
+use hikae_protocol::limits::CHUNK_BYTES_MIN;
 use rustix::fs::{Timespec, Timestamps};
 use rustix::io::Errno;
 
@@ -104,6 +105,12 @@ pub(super) fn set_mtime(file: &File, mtime_ns: i64) -> Result<(), Errno> {
     rustix::fs::futimens(file, &times)
 }
 
+/// Whether bytes are left out of a file, where they read as zeros: a large
+/// file that has holes at the source has them in the tree.
+fn is_hole(piece: &[u8]) -> bool {
+    piece.len() >= CHUNK_BYTES_MIN && piece.iter().all(|&byte| byte == 0)
+}
+
 /// Writes a file with content and time; synced if `sync`.
 pub(super) fn write_file(
     catalogue: &Catalogue,
@@ -116,7 +123,18 @@ pub(super) fn write_file(
     let mut file = folder.create_file(name)?;
     let wrong = |errno| PublishError::Disk(folder.error("write", name, errno));
     let from_io = |error: std::io::Error| wrong(Errno::from_io_error(&error).unwrap_or(Errno::IO));
-    catalogue.content(place, |piece| file.write_all(piece).map_err(from_io))?;
+    let mut holes = false;
+    catalogue.content(place, |piece| {
+        holes = is_hole(piece);
+        match holes {
+            true => file.seek_relative(piece.len() as i64).map_err(from_io),
+            false => file.write_all(piece).map_err(from_io),
+        }
+    })?;
+    if holes {
+        // The last bytes were passed over, not written.
+        file.set_len(entry.size).map_err(from_io)?;
+    }
     set_mtime(&file, entry.mtime_ns).map_err(wrong)?;
     if sync {
         file.sync_all().map_err(from_io)?;

@@ -98,7 +98,7 @@ fn is_implausible(
     let held = |file: &FileRecord| {
         matches!(
             file.content,
-            ContentPlace::Item { .. } | ContentPlace::Pieces { .. }
+            ContentPlace::Item { .. } | ContentPlace::Chunks { .. }
         )
     };
     Ok(held(is)

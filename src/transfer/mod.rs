@@ -5,8 +5,10 @@
 //! quinn. What is asked for in which bundle is `plan`'s to decide.
 
 mod adopt;
+mod chunks;
 mod compare;
 mod contents;
+mod handout;
 mod incoming;
 mod link;
 mod lists;

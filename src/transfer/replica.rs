@@ -4,6 +4,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -23,7 +24,7 @@ use super::compare::Seen;
 use super::incoming::{Bundle, Incoming, Taken, take};
 use super::link::{self, Link, LinkError};
 use super::proof::{Proof, Proven, prove};
-use crate::catalogue::{Catalogue, CatalogueError, LeafRecord, Totals};
+use crate::catalogue::{Catalogue, CatalogueError, LeafRecord, LeafValue, Totals};
 use crate::plan::{WantedLeaf, bundles};
 use crate::progress::Monitor;
 
@@ -33,6 +34,8 @@ pub(super) const PROOF_DEADLINE: Duration = Duration::from_secs(3600);
 pub(super) const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
 /// Requests for bundles that are on their way at once.
 pub(super) const REQUESTS: usize = 8;
+/// How long requests that are under way may still take when one failed.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
 /// Rounds against a source that keeps moving, at most.
 const ROUNDS_MAX: u64 = 100;
 /// Rounds that bring a snapshot with lacking contents, until they wait for
@@ -63,6 +66,9 @@ pub enum PullError {
     /// The source changes faster than it is copied.
     #[error("the source kept changing for {ROUNDS_MAX} rounds")]
     Moving,
+    /// Another request of the pull failed, which is told instead.
+    #[error("the pull is over")]
+    Over,
     /// A task of ours failed.
     #[error("a task of ours failed: {0}")]
     Task(String),
@@ -169,6 +175,7 @@ async fn pull_rounds(
             entries: snapshot.snapshot().entries,
             adoptable: adoptable.clone(),
             monitor,
+            is_over: AtomicBool::new(false),
         };
         let proven = match proven {
             Some(proven) => proven,
@@ -217,8 +224,15 @@ async fn complete(
         return Ok(());
     }
     // What a broken pull of another snapshot left must not come along.
-    if !catalogue.all_staged()?.is_empty() {
-        catalogue.unstage(&[])?;
+    let mut other = Vec::new();
+    for (key, staged) in catalogue.all_staged()? {
+        let held = catalogue.leaf(&key)?;
+        if held.is_none_or(|held| held.digest != staged.digest) {
+            other.push(key);
+        }
+    }
+    if !other.is_empty() {
+        catalogue.unstage(&other)?;
     }
     let round = Round {
         connection,
@@ -227,6 +241,7 @@ async fn complete(
         entries: snapshot.entries,
         adoptable: None,
         monitor,
+        is_over: AtomicBool::new(false),
     };
     let mut completed = stream::iter(still)
         .map(|key| round.complete(key))
@@ -286,22 +301,43 @@ pub(super) struct Round<'a> {
     /// A tree that lay there before the first copy.
     adoptable: Option<Arc<Adoptable>>,
     monitor: &'a dyn Monitor,
+    /// It failed: nothing more is asked for.
+    is_over: AtomicBool,
+}
+
+/// What is asked for at once.
+enum Work {
+    /// Leaves of one bundle.
+    Bundle(Vec<WantedLeaf>),
+    /// The contents that a staged leaf lacks.
+    Staged(LeafKey),
 }
 
 impl Round<'_> {
     /// Fetches and commits; says whether the snapshot is there whole.
     async fn run(&self, proven: &Proven, report: &mut PullReport) -> Result<bool, PullError> {
         let snapshot = proven.snapshot.clone();
-        let wanted = self.wanted(proven, report)?;
-        let files = describe(snapshot.snapshot(), wanted.len());
-        self.monitor.stage(&files, Some(wanted.len() as u64));
-        let cut = bundles(wanted);
-        let mut taken = stream::iter(cut)
-            .map(|bundle| self.bundle(bundle))
+        let (wanted, unfinished) = self.wanted(proven, report)?;
+        let leaves = wanted.len() + unfinished.len();
+        let files = describe(snapshot.snapshot(), leaves);
+        self.monitor.stage(&files, Some(leaves as u64));
+        let work = unfinished.into_iter().map(Work::Staged);
+        let work = work.chain(bundles(wanted).into_iter().map(Work::Bundle));
+        let mut taken = stream::iter(work)
+            .map(|work| self.work(work))
             .buffer_unordered(REQUESTS);
         let moved = report.leaves_moved;
-        while let Some(done) = taken.try_next().await? {
-            done.count_into(report);
+        while let Some(done) = taken.next().await {
+            match done {
+                Ok(done) => done.count_into(report),
+                Err(error) => {
+                    // The others stage what came before they end.
+                    self.is_over.store(true, Ordering::Relaxed);
+                    let rest = async { while taken.next().await.is_some() {} };
+                    let _ = tokio::time::timeout(LAST_ANSWERS, rest).await;
+                    return Err(error);
+                }
+            }
         }
         if report.leaves_moved > moved {
             return Ok(false);
@@ -329,40 +365,50 @@ impl Round<'_> {
         .await
     }
 
+    async fn work(&self, work: Work) -> Result<Done, PullError> {
+        match work {
+            Work::Bundle(wanted) => self.bundle(wanted).await,
+            Work::Staged(key) => {
+                let done = self.finish(&key).await;
+                self.monitor.advance(1);
+                done
+            }
+        }
+    }
+
     /// Asks again for the contents that a leaf of the tree lacks.
     async fn complete(&self, key: LeafKey) -> Result<Done, PullError> {
+        let done = self.finish(&key).await?;
+        // What moved on comes with a newer snapshot.
+        Ok(Done { moved: 0, ..done })
+    }
+
+    /// Asks for the contents that a leaf lacks, as it is staged or else in the
+    /// tree.
+    async fn finish(&self, key: &LeafKey) -> Result<Done, PullError> {
         let mut done = Done::default();
-        let record = self.catalogue.leaf_record(&key)?;
+        let record = match self.catalogue.staged(key)? {
+            Some(staged) => Some(self.catalogue.record(staged.place)?),
+            None => self.catalogue.leaf_record(key)?,
+        };
         let record = record.and_then(|record| record.digest().map(|digest| (record, digest)));
         if let Some((record, digest)) = record {
             self.lacking(Incoming::completing(record, digest), &mut done)
                 .await?;
         }
-        // What moved on comes with a newer snapshot.
-        done.moved = 0;
         Ok(done)
     }
 
-    /// The leaves to fetch; what was staged for another state is dropped, what
+    /// The leaves to fetch, and those that are staged and lack contents; what
     /// left the tree is staged as empty.
     fn wanted(
         &self,
         proven: &Proven,
         report: &mut PullReport,
-    ) -> Result<Vec<WantedLeaf>, PullError> {
+    ) -> Result<(Vec<WantedLeaf>, Vec<LeafKey>), PullError> {
         let proofs: HashMap<_, _> = proven.leaves.iter().map(|leaf| (&leaf.key, leaf)).collect();
-        let staged = self.catalogue.all_staged()?;
-        let wrong = staged.iter().filter(|(key, value)| {
-            let proof = proofs.get(key);
-            proof.is_none_or(|proof| {
-                proof.digest != value.digest || proof.sequence != value.sequence
-            })
-        });
-        let wrong: Vec<_> = wrong.map(|(key, _)| key.clone()).collect();
-        if !wrong.is_empty() {
-            self.catalogue.unstage(&wrong)?;
-        }
-        let mut wanted = Vec::new();
+        self.drop_staged(&proofs)?;
+        let (mut wanted, mut unfinished) = (Vec::new(), Vec::new());
         let mut emptied = Vec::new();
         for leaf in &proven.leaves {
             let held = self.catalogue.leaf(&leaf.key)?;
@@ -370,8 +416,13 @@ impl Round<'_> {
                 continue;
             }
             report.leaves += 1;
-            if self.catalogue.staged(&leaf.key)?.is_some() {
+            let staged = self.catalogue.staged(&leaf.key)?;
+            let entries = |value: Option<LeafValue>| value.map_or(0, |value| value.entries);
+            if let Some(staged) = staged.filter(|staged| is_of(staged, leaf)) {
                 report.leaves_resumed += 1;
+                if staged.lacking > 0 {
+                    unfinished.push(leaf.key.clone());
+                }
                 continue;
             }
             match leaf.digest {
@@ -379,10 +430,13 @@ impl Round<'_> {
                 Some(digest) => {
                     let base = proven.base.filter(|_| held.is_some());
                     let mut want = WantedLeaf::new(leaf, digest, base);
-                    want.held = match (base, held) {
-                        _ if self.adoptable.is_some() => HELD_MAX,
-                        (None, Some(held)) => HELD_MAX.min(held.entries as usize),
-                        _ => 0,
+                    let known = match base {
+                        Some(_) => entries(staged),
+                        None => entries(held) + entries(staged),
+                    };
+                    want.held = match self.adoptable {
+                        Some(_) => HELD_MAX,
+                        None => HELD_MAX.min(known as usize),
                     };
                     wanted.push(want);
                 }
@@ -390,7 +444,28 @@ impl Round<'_> {
         }
         report.leaves_removed += emptied.len() as u64;
         self.catalogue.stage(emptied)?;
-        Ok(wanted)
+        Ok((wanted, unfinished))
+    }
+
+    /// Drops what was staged for another state, but for leaves that are to be
+    /// staged anew: of those it tells which contents are there.
+    fn drop_staged(&self, proofs: &HashMap<&LeafKey, &LeafProof>) -> Result<(), PullError> {
+        let mut wrong = Vec::new();
+        for (key, value) in self.catalogue.all_staged()? {
+            let held = self.catalogue.leaf(&key)?;
+            let held = held.and_then(|held| held.digest);
+            let is_right = match proofs.get(&key) {
+                Some(proof) => is_of(&value, proof) || held != proof.digest,
+                None => held == value.digest,
+            };
+            if !is_right {
+                wrong.push(key);
+            }
+        }
+        match wrong.is_empty() {
+            true => Ok(()),
+            false => Ok(self.catalogue.unstage(&wrong)?),
+        }
     }
 
     fn emptied(&self, leaf: &LeafProof) -> Result<LeafRecord, PullError> {
@@ -437,8 +512,7 @@ impl Round<'_> {
             let (whole, lacking): (Vec<_>, Vec<_>) = leaves
                 .into_iter()
                 .partition(|leaf| leaf.lacking().is_empty());
-            let records: Result<Vec<LeafRecord>, _> = whole.iter().map(Incoming::record).collect();
-            catalogue.stage(records?)?;
+            catalogue.stage(whole.iter().map(Incoming::record).collect())?;
             Ok((lacking, adopted))
         })
         .await?;
@@ -481,6 +555,7 @@ impl Round<'_> {
                 let bundle = Bundle::decode(&answer, &keys)?;
                 let mut taken = take(&catalogue, bundle, waiting)?;
                 catalogue.stage(std::mem::take(&mut taken.ready))?;
+                catalogue.sync_if_due()?;
                 Ok(taken)
             })
             .await?;
@@ -513,6 +588,9 @@ impl Round<'_> {
         request: &Frame,
         expected: FrameKind,
     ) -> Result<Frame, PullError> {
+        if self.is_over.load(Ordering::Relaxed) {
+            return Err(PullError::Over);
+        }
         let (mut send, mut receive) = link::open(self.connection).await?;
         link::send(&mut send, request).await?;
         let _ = send.finish();
@@ -529,6 +607,11 @@ impl Round<'_> {
             ))),
         }
     }
+}
+
+/// Whether what is staged is what was proven.
+fn is_of(staged: &LeafValue, proof: &LeafProof) -> bool {
+    staged.digest == proof.digest && staged.sequence == proof.sequence
 }
 
 /// Counts of one bundle.

@@ -5,18 +5,19 @@ use std::time::Duration;
 
 use hikae_protocol::frame::{Frame, FrameError, FrameKind};
 use hikae_protocol::limits::{
-    BUNDLE_BYTES, FETCH_LEAVES_MAX, HELD_MAX, LARGE_BYTES_MIN, PROOF_LEAVES_MAX, RANGES_MAX,
+    BUNDLE_BYTES, FETCH_LEAVES_MAX, HELD_MAX, LARGE_BYTES_MIN, PROOF_LEAVES_MAX,
 };
 use hikae_protocol::list::page_hint;
 use hikae_protocol::message::{
-    Beyond, ContentForm, Contents, DeltaState, Fetch, LeafDelta, LeafProof, LeafWant, Offer,
-    ProofBase, ProofEnd, Pull, Refused, RefusedCode,
+    Beyond, ContentForm, DeltaState, Fetch, LeafDelta, LeafProof, LeafWant, Offer, ProofBase,
+    ProofEnd, Pull, Refused, RefusedCode,
 };
 use hikae_protocol::objectpath::LeafKey;
 use hikae_protocol::pack::PackBuilder;
 use hikae_protocol::snapshot::{Cursor, NodeId};
 use quinn::{Connection, RecvStream, SendStream};
 
+use super::handout::{chunk_list, ranges};
 use super::link::{self, LinkError, LinkStats, Listener};
 use super::lists::lists;
 use super::{ContentError, Holdings};
@@ -150,6 +151,7 @@ async fn answer_request(
         FrameKind::Lists => lists(&*holdings, &frame.decode()?),
         FrameKind::Fetch => bundle(&*holdings, &frame.decode()?),
         FrameKind::Contents => ranges(&*holdings, &frame.decode()?),
+        FrameKind::Chunks => chunk_list(&*holdings, &frame.decode()?),
         FrameKind::Acknowledge => {
             holdings.acknowledged(&peer, frame.decode()?);
             Ok(vec![])
@@ -346,54 +348,9 @@ fn leaf_delta(
     Ok(DeltaState::Delta(delta))
 }
 
-fn warn_lacking(key: &LeafKey, file: &FileRecord, error: &ContentError) {
+pub(super) fn warn_lacking(key: &LeafKey, file: &FileRecord, error: &ContentError) {
     let path = file.entry.path.text();
     tracing::warn!(leaf = %key.text(), %path, %error, "a content can't be handed out");
-}
-
-/// Ranges of contents, one item each; empty where it can't be handed out.
-fn ranges(holdings: &dyn Holdings, wanted: &Contents) -> Result<Vec<Frame>, AnswerError> {
-    let bytes: u64 = wanted
-        .ranges
-        .iter()
-        .map(|range| u64::from(range.length))
-        .sum();
-    if wanted.ranges.len() > RANGES_MAX || bytes > 2 * BUNDLE_BYTES as u64 {
-        return Err(refused(
-            RefusedCode::Malformed,
-            "too much in one request for contents",
-        ));
-    }
-    let moved = || refused(RefusedCode::Moved, "the leaf changed");
-    let record = leaf_at(holdings, &wanted.key, &wanted.to)?.ok_or_else(moved)?;
-    let mut pack = PackBuilder::default();
-    for range in &wanted.ranges {
-        let file = record
-            .file(&range.path)
-            .filter(|file| file.entry.digest == range.digest)
-            .ok_or_else(moved)?;
-        let inside = range
-            .offset
-            .checked_add(u64::from(range.length))
-            .is_some_and(|end| end <= file.entry.size);
-        if !inside {
-            return Err(refused(
-                RefusedCode::Malformed,
-                "a range beyond the end of a file",
-            ));
-        }
-        match holdings.content(&wanted.key, file, range.offset, range.length) {
-            Ok(bytes) => drop(pack.push(&bytes)),
-            Err(error) => {
-                warn_lacking(&wanted.key, file, &error);
-                pack.push(&[]);
-            }
-        }
-    }
-    let pack = pack
-        .finish(CONTENTS_LEVEL)
-        .map_err(|error| refused(RefusedCode::Unavailable, error.to_string()))?;
-    Ok(vec![Frame::pack(FrameKind::Ranges, &pack)?])
 }
 
 #[cfg(test)]

@@ -316,12 +316,29 @@ def leaf_delta(p):
 
 
 def byte_range(p):
+    return {"path": p.bytes(), "digest": p.fixed(32), "chunk": p.option(chunk_at)}
+
+
+def chunk(p):
+    return {"digest": p.fixed(32), "bytes": p.u32()}
+
+
+def chunk_at(p):
+    return {"offset": p.u64(), "chunk": chunk(p)}
+
+
+def chunks(p):
     return {
+        "to": cursor(p),
+        "key": p.bytes(),
         "path": p.bytes(),
         "digest": p.fixed(32),
-        "offset": p.u64(),
-        "length": p.u32(),
+        "from": p.u64(),
     }
+
+
+def chunk_list(p):
+    return {"chunks": p.list(chunk)}
 
 
 def contents(p):
@@ -354,7 +371,11 @@ def record_place(p):
 
 def content_place(p):
     return p.enum(
-        ("Storage", None), ("Item", record_place), ("Pieces", record_place), ("Lacking", None)
+        ("Storage", None),
+        ("Item", record_place),
+        ("Chunks", record_place),
+        ("Lacking", None),
+        ("Partial", record_place),
     )
 
 
@@ -418,8 +439,8 @@ def page_items(form, data):
     return items
 
 
-def pieces(p):
-    return p.list(record_place)
+def chunk_record(p):
+    return {"chunk": chunk(p), "place": record_place(p)}
 
 
 def commit_record(p):
@@ -511,12 +532,14 @@ def check_lists(key, lists):
 
 
 def path_of(item):
-    """Of a file record or a tombstone."""
+    """Of a file record or a tombstone; what names a chunk record."""
+    if "chunk" in item:
+        return item["chunk"]["digest"]
     return item["entry"]["path"] if "entry" in item else item["path"]
 
 
 def is_lacking(file):
-    return variant(file["content"])[0] == "Lacking"
+    return variant(file["content"])[0] in ("Lacking", "Partial")
 
 
 def summary_of(summary, files):
@@ -544,12 +567,23 @@ def check_standins(lists):
     for file in lists["standins"]:
         path = path_of(file)
         need(path in lacking, f"a stand-in for {shown(path)}, which does not lack")
-        held = variant(file["content"])[0] in ("Item", "Pieces")
+        held = variant(file["content"])[0] in ("Item", "Chunks")
         need(held, f"a stand-in for {shown(path)} without a content")
+
+
+def check_chunks(found):
+    """Lengths of chunks that follow each other; of the last one only the upper bound."""
+    sizes = [item["bytes"] for item in found]
+    for size in sizes[:-1]:
+        need(CHUNK_BYTES_MIN <= size, f"a chunk of {size} bytes [S7-17]")
+    need(all(0 < size <= CHUNK_BYTES_MAX for size in sizes), "a chunk out of bounds [S7-17]")
 
 
 # ---------------------------------------------------------------- section 4.2
 
+CHUNKS_MAX = 512
+CHUNK_BYTES_MIN = 32 * 1024
+CHUNK_BYTES_MAX = 512 * 1024
 PACK_RAW_MAX = 4 * MIB
 PACK_ITEMS_MAX = 1_048_576
 WINDOW_MAX = 1 << 23
@@ -686,7 +720,22 @@ def contents_payload(payload):
     for found in ranges:
         check_path(found["path"])
     need(len(ranges) <= 4096, "too many ranges [S7-10]")
-    need(sum(found["length"] for found in ranges) <= 2 * MIB, "ranges too long [S7-10]")
+    parts = [found["chunk"]["chunk"]["bytes"] for found in ranges if found["chunk"]]
+    need(sum(parts) <= 2 * MIB, "ranges too long [S7-10]")
+    return message
+
+
+def chunks_payload(payload):
+    message = decode(chunks, payload)
+    check_key(message["key"])
+    check_path(message["path"])
+    return message
+
+
+def chunk_list_payload(payload):
+    message = decode(chunk_list, payload)
+    need(len(message["chunks"]) <= CHUNKS_MAX, "too many chunks [S7-17]")
+    check_chunks(message["chunks"])
     return message
 
 
@@ -718,12 +767,14 @@ FRAMES = {
     0x04: ("Acknowledge", 4096, of(acknowledge)),
     0x05: ("Beyond", 4096, beyond_payload),
     0x06: ("Lists", MIB, lists_payload),
+    0x08: ("Chunks", 8192, chunks_payload),
     0x10: ("Offer", 4096, offer_payload),
     0x11: ("Proof", 9 * MIB, proof_payload),
     0x12: ("ProofEnd", 4096, of(proof_end)),
     0x13: ("Listed", 9 * MIB, listed_payload),
     0x20: ("Bundle", 9 * MIB, bundle_payload),
     0x21: ("Ranges", 9 * MIB, pack),
+    0x22: ("ChunkList", 32_768, chunk_list_payload),
     0x3F: ("Refused", 4096, refused_payload),
 }
 
@@ -1146,7 +1197,8 @@ class Store:
         self.number, self.reached = 0, 0
         self.unpacked, self.pages = {}, {}
         self.checkpoint, self.at_checkpoint = None, None
-        self.compared = {"leaf_records": 0, "gone": 0, "pages": 0, "manifests": 0, "contents": 0}
+        counts = ("leaf_records", "gone", "pages", "manifests", "contents", "chunks")
+        self.compared = dict.fromkeys(counts, 0)
 
     def name(self, number):
         return f"segments/{number:08}.seg"
@@ -1601,18 +1653,41 @@ class Store:
         form, place = variant(file["content"])
         found = self.item_of(place["block"], place["index"], "contents")
         self.check_before(place["block"], file["holder"])
-        if form == "Pieces" and found is not None:
-            parts = []
-            for piece in decode(pieces, found):
-                parts.append(self.item_of(piece["block"], piece["index"], "contents"))
-                self.check_before(piece["block"], file["holder"])
-            found = None if None in parts else b"".join(parts)
+        if form == "Chunks" and found is not None:
+            found = self.joined(found, self.by_id[place["block"]])
         if found is not None:
             size = file["entry"]["size"]
             need(len(found) == size, f"a content of {len(found)} bytes, not {size}")
             need(content_digest(found) == file["entry"]["digest"], "a content of another digest")
             self.compared["contents"] += 1
         return found
+
+    def joined(self, data, block):
+        """The chunks of a list in this block, joined; None if one is lost."""
+        kind, found = variant(decode(stored(chunk_record), data))
+        if kind == "Here":
+            records = [item | {"holder": block.id} for item in found]
+            size = sum(len(item["raw"]) for item in found)
+            if size > PAGE_BYTES_MAX:
+                self.odd.append(f"a list of chunks of {size} bytes in an item")
+        else:
+            records = self.paged(found, chunk_record, block, "chunks")
+        if records is None:
+            return None
+        check_chunks([record["chunk"] for record in records])
+        parts = []
+        for record in records:
+            place = record["place"]
+            self.check_before(place["block"], record["holder"])
+            part = self.item_of(place["block"], place["index"], "contents")
+            if part is None:
+                return None
+            expected = record["chunk"]
+            need(len(part) == expected["bytes"], "a chunk of another length")
+            need(content_digest(part) == expected["digest"], "a chunk of another digest")
+            parts.append(part)
+        self.compared["chunks"] += len(parts)
+        return b"".join(parts)
 
     def check_before(self, number, holder):
         if self.order.get(number, -1) >= self.order[holder]:
@@ -1633,7 +1708,7 @@ class Store:
                 if form == "Storage":
                     found["in_storage"] += 1
                     continue
-                if form == "Lacking":
+                if is_lacking(file):
                     found["lacking"] += 1
                     if path not in standins:
                         continue
@@ -1998,6 +2073,8 @@ GOLDEN = {
     "acknowledge": frame,
     "beyond": frame,
     "bundle": frame,
+    "chunk_list": frame,
+    "chunks": frame,
     "contents": frame,
     "fetch": frame,
     "listed": frame,
@@ -2031,7 +2108,9 @@ GOLDEN = {
     "leaf_record": golden_leaf,
     "page_files": golden_page(file_record),
     "page_pages": golden_page(page_ref),
-    "pieces": of(pieces),
+    "chunk_records": of(stored(chunk_record)),
+    "chunk_records_paged": of(stored(chunk_record)),
+    "file_partial": of(file_record),
     "sealed_block": golden_sealed_block,
     "segment": golden_segment,
     "segment_header": golden_header(1),

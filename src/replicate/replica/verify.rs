@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{RepairReport, Replica, ReplicaError};
-use crate::catalogue::{Catalogue, CatalogueError, ContentPlace, FileRecord, LeafRecord};
+use crate::catalogue::{Catalogue, CatalogueError, FileRecord, LeafRecord};
 use crate::disk::{Directory, ItemKind, join};
 use crate::progress::Monitor;
 use crate::publish::{ASIDE, wanted};
@@ -327,7 +327,7 @@ fn verify_held(
     path: impl Fn() -> String,
     report: &mut VerifyReport,
 ) {
-    if file.content == ContentPlace::Lacking {
+    if file.content.is_lacking() {
         return report.differ("store", path(), "the source could not hand out its content");
     }
     let mut hasher = blake3::Hasher::new();

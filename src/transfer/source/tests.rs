@@ -4,11 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use ed25519_dalek::SigningKey;
+use hikae_protocol::chunk::{Chunk, check_chunks, first_cut};
 use hikae_protocol::digest::Digest;
 use hikae_protocol::entry::Entry;
-use hikae_protocol::limits::LISTS_MAX;
+use hikae_protocol::limits::{CHUNK_SPAN_BYTES, LISTS_MAX, RANGES_MAX};
 use hikae_protocol::list::list_digest;
-use hikae_protocol::message::{Acknowledge, Delta, ListAnswer, ListWant, Lists, Range, decode};
+use hikae_protocol::message::{
+    Acknowledge, ChunkAt, ChunkList, Chunks, Contents, Delta, ListAnswer, ListWant, Lists, Range,
+    decode,
+};
 use hikae_protocol::objectpath::ObjectPath;
 use hikae_protocol::snapshot::{Epoch, SignedSnapshot, Snapshot, VerifiedSnapshot};
 use hikae_protocol::tree::{ChildKind, oracle_root};
@@ -457,22 +461,29 @@ fn a_content_that_is_lacking_keeps_nothing_else_back() {
     assert_eq!(forms, [inline(0), ContentForm::Lacking, inline(1)]);
     assert_eq!(contents, [&b"one"[..], b"three"]);
     let wanted = asking(&[
-        ("z", b"three", 1, 3),
-        ("y", b"two", 0, 3),
-        ("x", b"one", 0, 3),
+        ("z", b"three", Some((1, 3))),
+        ("y", b"two", None),
+        ("x", b"one", None),
     ]);
     let items = answered(&told, &wanted);
     assert_eq!(items, [&b"hre"[..], b"", b"one"]);
 }
 
-type Asked<'a> = (&'a str, &'a [u8], u64, u32);
+/// A file, its content, and which bytes of it as a chunk; none: all.
+type Asked<'a> = (&'a str, &'a [u8], Option<(u64, u32)>);
 
 fn asking(ranges: &[Asked]) -> Contents {
-    let ranges = ranges.iter().map(|&(name, content, offset, length)| Range {
+    let chunk_at = |content: &[u8], offset: u64, bytes: u32| {
+        let chunk = content.get(offset as usize..);
+        let chunk = chunk.and_then(|rest| rest.get(..bytes as usize));
+        let digest = Digest::of_content(chunk.unwrap_or_default());
+        let chunk = Chunk { digest, bytes };
+        ChunkAt { offset, chunk }
+    };
+    let ranges = ranges.iter().map(|&(name, content, part)| Range {
         path: path(name),
         digest: Digest::of_content(content),
-        offset,
-        length,
+        chunk: part.map(|(offset, bytes)| chunk_at(content, offset, bytes)),
     });
     Contents {
         to: cursor(1),
@@ -493,26 +504,95 @@ fn ranges_are_bounded_and_within_their_file() {
     let large = vec![7; 3 << 20];
     told.commit(1, &[("F/L/a", &[("l", &large), ("x", b"one")])]);
     let piece = 1 << 20;
-    let two = asking(&[("l", &large, 0, piece), ("l", &large, 2 << 20, piece)]);
+    let part = |offset, bytes| -> Asked { ("l", &large, Some((offset, bytes))) };
+    let two = asking(&[part(0, piece), part(2 << 20, piece)]);
     assert_eq!(answered(&told, &two).concat().len(), 2 << 20);
-    let none: Asked = ("x", b"one", 3, 0);
+    let none: Asked = ("x", b"one", Some((3, 0)));
     let empty = asking(&[none; RANGES_MAX]);
     assert_eq!(answered(&told, &empty).len(), RANGES_MAX);
     for malformed in [
-        asking(&[("l", &large, 0, 2 * piece + 1)]),
-        asking(&[("x", b"one", 0, 4)]),
-        asking(&[("x", b"one", 3, 1)]),
-        asking(&[("x", b"one", u64::MAX, 1)]),
+        asking(&[part(0, 2 * piece + 1)]),
+        asking(&[part(0, piece), part(0, piece), ("x", b"one", None)]),
+        asking(&[("l", &large, None)]),
+        asking(&[("x", b"one", Some((0, 4)))]),
+        asking(&[("x", b"one", Some((3, 1)))]),
+        asking(&[("x", b"one", Some((u64::MAX, 1)))]),
         asking(&[none; RANGES_MAX + 1]),
     ] {
         assert_eq!(code(ranges(&told, &malformed)), RefusedCode::Malformed);
     }
     for moved in [
-        asking(&[("gone", b"one", 0, 3)]),
-        asking(&[("x", b"another", 0, 3)]),
+        asking(&[("gone", b"one", None)]),
+        asking(&[("x", b"another", None)]),
     ] {
         assert_eq!(code(ranges(&told, &moved)), RefusedCode::Moved);
     }
+}
+
+/// [S7-18] a chunk is handed out only as the one that was asked for.
+#[test]
+fn a_chunk_of_another_content_is_not_handed_out() {
+    let mut told = Told::new();
+    let large: Vec<u8> = (0..3_000_000_u32).map(|at| (at / 7) as u8).collect();
+    told.commit(1, &[("F/L/a", &[("l", &large)])]);
+    let wanted = asking(&[("l", &large, Some((5, 70_000)))]);
+    assert_eq!(answered(&told, &wanted), [&large[5..70_005]]);
+    let mut changed = large.clone();
+    changed[40_000] ^= 1;
+    told.contents.insert(Digest::of_content(&large), changed);
+    assert_eq!(answered(&told, &wanted), [b""]);
+}
+
+/// [S7-17] lists of chunks cover a content, one behind the other.
+#[test]
+fn lists_of_chunks_cover_a_content() {
+    let mut told = Told::new();
+    let large: Vec<u8> = (0..40_000_000_u32)
+        .map(|at| (at.wrapping_mul(at) >> 13) as u8)
+        .collect();
+    let small = vec![1; 1 << 20];
+    let files = [("l", &large[..]), ("m", &small), ("x", &small[1..])];
+    told.commit(1, &[("F/L/a", &files)]);
+    let asked = |name: &str, content: &[u8], from| Chunks {
+        to: cursor(1),
+        key: key("F/L/a"),
+        path: path(name),
+        digest: Digest::of_content(content),
+        from,
+    };
+    let list = |told: &Told, asked: &Chunks| -> Vec<Chunk> {
+        let frames = chunk_list(told, asked).unwrap();
+        frames[0].decode::<ChunkList>().unwrap().chunks
+    };
+    for (name, content) in [("l", &large), ("m", &small)] {
+        let (mut from, mut lists) = (0, 0);
+        while from < content.len() as u64 {
+            let chunks = list(&told, &asked(name, content, from));
+            assert!(!chunks.is_empty());
+            let end = check_chunks(&chunks, from, content.len() as u64).unwrap();
+            for chunk in chunks {
+                let bytes = &content[from as usize..][..chunk.bytes as usize];
+                assert_eq!(Digest::of_content(bytes), chunk.digest);
+                assert_eq!(first_cut(&content[from as usize..]), bytes.len());
+                from += bytes.len() as u64;
+            }
+            assert_eq!(from, end);
+            lists += 1;
+        }
+        assert_eq!(lists, content.len().div_ceil(CHUNK_SPAN_BYTES as usize));
+    }
+    for malformed in [
+        asked("x", &small[1..], 0),
+        asked("m", &small, 1 << 20),
+        asked("m", &small, u64::MAX),
+    ] {
+        assert_eq!(code(chunk_list(&told, &malformed)), RefusedCode::Malformed);
+    }
+    for moved in [asked("gone", &small, 0), asked("m", &large, 0)] {
+        assert_eq!(code(chunk_list(&told, &moved)), RefusedCode::Moved);
+    }
+    told.lacking.insert(Digest::of_content(&small));
+    assert_eq!(list(&told, &asked("m", &small, 0)), []);
 }
 
 /// [S8-4] a peer that was admitted and may not pull any more is told so at its
