@@ -6,6 +6,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that can not go on fails")]
 
+#[path = "bad_peer/bare.rs"]
+mod bare;
 mod harness;
 #[path = "bad_peer/lists.rs"]
 mod lists;
@@ -332,6 +334,7 @@ fn nonsense_from_a_known_client_is_refused_and_the_center_goes_on() {
                 &Fetch {
                     to,
                     leaves: vec![want.clone(); 5_000],
+                    only: None,
                 },
             )),
         ),
@@ -361,6 +364,7 @@ fn nonsense_from_a_known_client_is_refused_and_the_center_goes_on() {
                 &Fetch {
                     to,
                     leaves: vec![want],
+                    only: None,
                 },
             )),
         ),
@@ -505,7 +509,7 @@ fn lies_in_frames_are_refused_and_named() {
             "where an offer was due",
             |_, request| {
                 at(FrameKind::Pull, request, || {
-                    vec![Say::Frame(message(FrameKind::Pull, &Pull { have: None }))]
+                    vec![Say::Frame(message(FrameKind::Pull, &Pull::all(None)))]
                 })
             },
         ),

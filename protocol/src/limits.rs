@@ -53,6 +53,10 @@ pub const PROOF_TOTAL_MAX: u64 = 64 * 1024 * 1024;
 /// Leaves in a proof from a cursor that are in neither tree: they came and
 /// went since.
 pub const PASSING_LEAVES_MAX: u64 = 64 * 1024;
+/// Volumes of which a peer is told the digests alone.
+pub const BARE_VOLUMES_MAX: usize = 16 * 1024;
+/// Patterns by which a replica names volumes or kinds, of each.
+pub const PATTERNS_MAX: usize = 256;
 /// Requests that a source answers at once on one connection.
 pub const STREAMS_MAX: u32 = 32;
 /// Bytes of the window that a zstd frame declares.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::chunk::Chunk;
 use crate::digest::Digest;
 use crate::entry::Entry;
+use crate::filter::ContentFilter;
 use crate::frame::{Frame, FrameError};
 use crate::limits::ERROR_TEXT_BYTES_MAX;
 use crate::objectpath::{LeafKey, ObjectPath, PathText};
@@ -50,6 +51,21 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
 pub struct Pull {
     /// The cursor of the tree that the replica knows; none for a new replica.
     pub have: Option<Cursor>,
+    /// Patterns of the volumes that it wants; none: every volume.
+    pub volumes: Vec<String>,
+    /// The digest of the list of bare volumes that it knows.
+    pub bare: Option<Digest>,
+}
+
+impl Pull {
+    /// Of every volume.
+    pub fn all(have: Option<Cursor>) -> Pull {
+        Pull {
+            have,
+            volumes: vec![],
+            bare: None,
+        }
+    }
 }
 
 /// The first answer to a pull.
@@ -154,6 +170,8 @@ pub struct Fetch {
     pub to: Cursor,
     /// In canonical order.
     pub leaves: Vec<LeafWant>,
+    /// Other contents do not come along; none: all of them may.
+    pub only: Option<ContentFilter>,
 }
 
 /// What a replica wants of one leaf.

@@ -10,9 +10,11 @@ use std::path::PathBuf;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use ed25519_dalek::{Signature, SigningKey, VerifyingKey};
+use hikae_protocol::bare::BareVolume;
 use hikae_protocol::chunk::Chunk;
 use hikae_protocol::digest::{Digest, Domain};
 use hikae_protocol::entry::{Entry, manifest_digest};
+use hikae_protocol::filter::ContentFilter;
 use hikae_protocol::frame::{FRAME_HEADER_BYTES, Frame, FrameHeader, FrameKind};
 use hikae_protocol::message::{
     Acknowledge, Beyond, ChunkAt, ChunkList, Chunks, ContentForm, Contents, Delta, DeltaEntry,
@@ -177,8 +179,24 @@ fn unpacked<T: DeserializeOwned>(pack: &Pack) -> Vec<T> {
 #[test]
 fn requests() {
     let have = Some(cursor());
-    message("pull_new", FrameKind::Pull, &Pull { have: None });
-    message("pull", FrameKind::Pull, &Pull { have });
+    message("pull_new", FrameKind::Pull, &Pull::all(None));
+    message("pull", FrameKind::Pull, &Pull::all(have));
+    let sparse = Pull {
+        have,
+        volumes: vec!["F/*".into(), "G/STD01".into()],
+        bare: Some(digest(0x11)),
+    };
+    message("pull_sparse", FrameKind::Pull, &sparse);
+    let only = ContentFilter {
+        kinds: vec!["ADT-*".into(), "OMP-01".into()],
+        since: Some("20240401".into()),
+    };
+    let fetch = Fetch {
+        to: cursor(),
+        leaves: vec![],
+        only: Some(only),
+    };
+    message("fetch_only", FrameKind::Fetch, &fetch);
     let fetch = Fetch {
         to: cursor(),
         leaves: vec![
@@ -197,6 +215,7 @@ fn requests() {
                 held: vec![PageHint([5; 8]), PageHint([6; 8])],
             },
         ],
+        only: None,
     };
     message("fetch", FrameKind::Fetch, &fetch);
     let range = |name, byte, chunk| Range {
@@ -304,6 +323,28 @@ fn answers() {
     assert_golden("proof", &written(&frame));
     let read_back = unpacked::<LeafProof>(&read("proof").unpack().unwrap());
     assert_eq!(read_back, proofs);
+    let bare = [
+        BareVolume {
+            volume: leaf("F/L"),
+            leaf: Some(digest(0x22)),
+            node: Some(digest(0x33)),
+            leaves: 300,
+            entries: 300,
+            bytes: 5,
+        },
+        BareVolume {
+            volume: leaf("G/L"),
+            leaf: None,
+            node: Some(digest(0x44)),
+            leaves: 1,
+            entries: 2,
+            bytes: 0,
+        },
+    ];
+    let frame = Frame::pack(FrameKind::Bare, &stored(&encoded(&bare))).unwrap();
+    assert_golden("bare", &written(&frame));
+    let read_back = unpacked::<BareVolume>(&read("bare").unpack().unwrap());
+    assert_eq!(read_back, bare);
     let page = [&[0, 0, 1, 0, b'a'][..], &[0x33; 32]].concat();
     let mark = Mark {
         sequence: 300,

@@ -188,7 +188,7 @@ impl Catalogue {
         };
         for file in files {
             match file.content {
-                ContentPlace::Storage | ContentPlace::Lacking => {}
+                ContentPlace::Storage | ContentPlace::Lacking | ContentPlace::NotHeld => {}
                 ContentPlace::Item { block, .. } => {
                     live.insert(block);
                 }

@@ -1,5 +1,6 @@
 //! Golden bytes of the records, SPEC.md sections 9.3, 9.4 and 10.4.
 
+use hikae_protocol::bare::BareVolume;
 use hikae_protocol::chunk::Chunk;
 use hikae_protocol::digest::Digest;
 use hikae_protocol::entry::Entry;
@@ -88,6 +89,7 @@ fn record() -> LeafRecord {
         }],
         forgotten: 6,
         standins: vec![file("d_1", (8, 0, digest(0x66)), 298, item(12, 0))],
+        bare: None,
     }
 }
 
@@ -115,7 +117,24 @@ fn page_refs() -> Vec<PageRef> {
 #[test]
 fn leaf_records() {
     let empty = LeafRecord::empty(LeafKey::parse(b"F/L").unwrap());
-    for (name, record) in [("leaf_record", record()), ("leaf_empty", empty)] {
+    let bare = BareVolume {
+        volume: LeafKey::parse(b"G/L").unwrap(),
+        leaf: Some(Digest([0x22; 32])),
+        node: Some(Digest([0x33; 32])),
+        leaves: 257,
+        entries: 300,
+        bytes: 5,
+    };
+    let bare = LeafRecord {
+        commit: 12,
+        ..LeafRecord::bare(bare, 300)
+    };
+    let records = [
+        ("leaf_record", record()),
+        ("leaf_empty", empty),
+        ("leaf_bare", bare),
+    ];
+    for (name, record) in records {
         let item = item(record);
         assert_eq!(both_ways(name, &item), item);
         assert_eq!(LeafSummary::parse(&golden(name)).unwrap(), item.summary);
@@ -216,7 +235,7 @@ fn lists_of_chunks() {
     assert_eq!(both_ways("chunk_records_paged", &paged), paged);
 }
 
-/// Some of a content came.
+/// Some of a content came; or the filter leaves it out.
 #[test]
 fn a_partial_content() {
     let place = ContentPlace::Partial {
@@ -225,6 +244,13 @@ fn a_partial_content() {
     };
     let partial = file("e_1", (2_500_000, 0, Digest([0x99; 32])), 300, place);
     assert_eq!(both_ways("file_partial", &partial), partial);
+    let left_out = file(
+        "e_1",
+        (2_500_000, 0, Digest([0x99; 32])),
+        300,
+        ContentPlace::NotHeld,
+    );
+    assert_eq!(both_ways("file_not_held", &left_out), left_out);
 }
 
 /// The snapshot is the one of SPEC.md section 6.1.

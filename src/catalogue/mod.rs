@@ -4,6 +4,9 @@
 //! that is thrown away and rebuilt after any unclean stop. Leaf records are
 //! *staged* until a commit makes them the tree.
 
+mod bare;
+#[cfg(test)]
+mod bare_tests;
 mod checkpoint;
 mod chunks;
 mod commit;
@@ -38,7 +41,7 @@ pub use leaf::{ContentPlace, FileRecord, LeafRecord, RecordPlace, StatRecord};
 pub use open::{Catalogue, Limits, RebuildReport, View};
 pub use rebuild::StoreState;
 pub use repair::HealReport;
-pub use tree::TreeUpdate;
+pub use tree::{TreeUpdate, VolumeNode, Volumes};
 pub use value::LeafValue;
 
 use std::path::PathBuf;

@@ -1,10 +1,9 @@
 //! The catalogue as a whole: open, look up, stage, commit, close.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
-use hikae_protocol::digest::Digest;
 use hikae_protocol::objectpath::LeafKey;
 use hikae_protocol::pack::{Items, Pack, PackBuilder};
 use hikae_protocol::snapshot::{Snapshot, VerifiedSnapshot};
@@ -16,7 +15,7 @@ use super::commit::{Commit, Totals};
 use super::db::Db;
 use super::item::{Prune, encode};
 use super::leaf::{ContentPlace, LeafRecord, RecordPlace};
-use super::tree::{TreeUpdate, update};
+use super::tree::TreeUpdate;
 use super::value::LeafValue;
 use super::{CatalogueError, checkpoint, rebuild};
 use crate::disk::{StoreFiles, StoreFolder};
@@ -77,6 +76,8 @@ pub struct Catalogue {
     /// Where the log ended at the last checkpoint.
     checkpoint: Mutex<LogEnd>,
     rebuilt: Option<RebuildReport>,
+    /// Counts by volume, once somebody asked for them.
+    pub(super) volume_totals: Mutex<Option<BTreeMap<Vec<u8>, Totals>>>,
 }
 
 /// Sizes of a store's files.
@@ -152,6 +153,7 @@ impl Catalogue {
             blocks: RwLock::new(opened.blocks),
             head: RwLock::new(opened.head),
             rebuilt: opened.report,
+            volume_totals: Mutex::new(None),
         })
     }
 
@@ -202,6 +204,13 @@ impl Catalogue {
     /// What the last commit's snapshot says.
     pub fn snapshot(&self) -> Option<Snapshot> {
         self.view().head.as_ref().map(|head| head.snapshot.clone())
+    }
+
+    /// Counts of the last commit's tree.
+    pub(super) fn totals(&self) -> Totals {
+        let view = self.view();
+        let totals = view.head.as_ref().map(|head| head.totals);
+        totals.unwrap_or_default()
     }
 
     /// A leaf of the tree.
@@ -334,9 +343,10 @@ impl Catalogue {
                 let list = RecordPlace { block, index };
                 each_chunk(self, list, |_| (), |chunk| self.chunk(chunk, &mut each))
             }
-            ContentPlace::Storage | ContentPlace::Lacking | ContentPlace::Partial { .. } => {
-                Err(missing(RecordPlace { block: 0, index: 0 }).into())
-            }
+            ContentPlace::Storage
+            | ContentPlace::Lacking
+            | ContentPlace::Partial { .. }
+            | ContentPlace::NotHeld => Err(missing(RecordPlace { block: 0, index: 0 }).into()),
         }
     }
 
@@ -368,46 +378,6 @@ impl Catalogue {
     /// Errors: `CatalogueError`.
     pub fn all_staged(&self) -> Result<Vec<(LeafKey, LeafValue)>, CatalogueError> {
         self.db.all_staged().collect()
-    }
-
-    /// What the tree and its counts become with these leaves.
-    ///
-    /// Errors: `CatalogueError`.
-    pub fn with_leaves(
-        &self,
-        leaves: &[(LeafKey, LeafValue)],
-    ) -> Result<(TreeUpdate, Totals), CatalogueError> {
-        let view = self.view();
-        let mut totals = view
-            .head
-            .as_ref()
-            .map_or(Totals::default(), |head| head.totals);
-        drop(view);
-        for (key, value) in leaves {
-            totals.replace(self.leaf(key)?.as_ref(), value);
-        }
-        let update = self.with_digests(leaves.iter().map(|(key, value)| (key, value.digest)))?;
-        Ok((update, totals))
-    }
-
-    /// Whether the leaves add up to the root that was signed. Damage can take
-    /// some away; nothing may be signed or believed of such a tree until they
-    /// are there again.
-    ///
-    /// Errors: `CatalogueError`.
-    pub fn is_whole(&self) -> Result<bool, CatalogueError> {
-        let own = self.with_digests([])?.root;
-        Ok(self.snapshot().is_none_or(|snapshot| snapshot.root == own))
-    }
-
-    /// What the tree becomes with these digests.
-    ///
-    /// Errors: `CatalogueError`.
-    pub fn with_digests<'a>(
-        &self,
-        leaves: impl IntoIterator<Item = (&'a LeafKey, Option<Digest>)>,
-    ) -> Result<TreeUpdate, CatalogueError> {
-        update(&self.db, leaves)
     }
 
     /// Bytes that name facilities or patients, as they are kept beside the
@@ -487,6 +457,7 @@ impl Catalogue {
         self.append(BlockKind::Commit, &pack)?;
         self.sync()?;
         let mut head = self.head.write().unwrap_or_else(PoisonError::into_inner);
+        self.count_volumes(staged)?;
         self.db.apply(staged)?;
         self.db.set_nodes(&update.nodes)?;
         self.db.unstage([])?;
@@ -587,6 +558,10 @@ impl Catalogue {
 impl View<'_> {
     pub(super) fn db(&self) -> &Db {
         &self.catalogue.db
+    }
+
+    pub(super) fn catalogue(&self) -> &Catalogue {
+        self.catalogue
     }
 
     /// The last commit and its snapshot.

@@ -45,6 +45,7 @@ pub(super) trait Blocks {
             standins,
         } = self.leaf_item(place)?;
         Ok(LeafRecord {
+            bare: summary.bare_volume(),
             key: summary.key,
             sequence: summary.sequence,
             commit: summary.commit,

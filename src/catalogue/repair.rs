@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::CatalogueError;
 use super::leaf::{ContentPlace, RecordPlace};
 use super::open::{Catalogue, RECORDS_LEVEL};
+use super::tree::{VolumeNode, Volumes};
 use super::value::LeafValue;
 use crate::progress::Monitor;
 use crate::segment::Damage;
@@ -34,8 +35,15 @@ impl Catalogue {
     ///
     /// Errors: `CatalogueError`.
     pub fn forget_leaves(&self, keys: &[LeafKey]) -> Result<(), CatalogueError> {
-        let update = self.with_digests(keys.iter().map(|key| (key, None)))?;
+        let mut volumes = Volumes::new();
+        for key in keys {
+            if self.is_bare(key.as_bytes())? {
+                volumes.insert(key.as_bytes().to_vec(), VolumeNode::Open);
+            }
+        }
+        let update = self.with_volumes(keys.iter().map(|key| (key, None)), &volumes)?;
         let mut head = self.head.write().unwrap_or_else(PoisonError::into_inner);
+        self.forget_volume_totals();
         for key in keys {
             let Some(value) = self.leaf(key)? else {
                 continue;
@@ -47,6 +55,7 @@ impl Catalogue {
                     entries: 0,
                     bytes: 0,
                     lacking: 0,
+                    bare: None,
                     place: RecordPlace { block: 0, index: 0 },
                     ..value
                 };

@@ -309,6 +309,7 @@ pub(super) fn sync(report: &SyncReport) -> String {
         );
     }
     held(&mut out, &report.held);
+    out.extend(report.sparse.iter().map(|sparse| format!("{sparse}\n")));
     lines(
         &mut out,
         "not copied",
@@ -550,6 +551,7 @@ pub(super) fn status(status: &Status) -> String {
         );
     }
     held(&mut out, &status.held);
+    out.extend(status.sparse.iter().map(|sparse| format!("{sparse}\n")));
     lines(
         &mut out,
         "not copied",

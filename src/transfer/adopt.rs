@@ -182,11 +182,6 @@ impl Chunked {
 }
 
 impl AdoptableFiles {
-    /// How many contents there are.
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
-    }
-
     /// Contents that need not come along.
     pub(super) fn hints(&self) -> impl Iterator<Item = PageHint> {
         self.0.keys().map(page_hint)

@@ -18,7 +18,7 @@ use super::adopt::AdoptableFiles;
 use super::replica::PullError;
 use super::source::CONTENTS_LEVEL;
 use crate::catalogue::{Catalogue, CatalogueError, ContentPlace, FileRecord, LeafRecord};
-use crate::plan::WantedLeaf;
+use crate::plan::{Filter, WantedLeaf};
 
 /// A bundle, decoded; its contents are not believed yet.
 pub(super) struct Bundle {
@@ -76,6 +76,8 @@ pub(super) struct Incoming {
     places: HashMap<Digest, ContentPlace>,
     /// Contents that an earlier attempt staged: the source does not know of them.
     came: HashSet<Digest>,
+    /// What is kept.
+    filter: Filter,
     /// Files of a tree that lay there before.
     pub(super) adoptable: AdoptableFiles,
 }
@@ -107,8 +109,10 @@ impl Incoming {
         mut wanted: WantedLeaf,
         catalogue: &Catalogue,
         entries_max: u64,
+        filter: &Filter,
     ) -> Result<Incoming, PullError> {
         let old = catalogue.leaf_record(&wanted.key)?;
+        let old = old.filter(|old| old.bare.is_none());
         let old = old.unwrap_or_else(|| LeafRecord::empty(wanted.key.clone()));
         let staged = catalogue.staged(&wanted.key)?;
         let staged = staged.map(|value| catalogue.record(value.place));
@@ -130,6 +134,7 @@ impl Incoming {
             old,
             staged,
             wanted,
+            filter: filter.clone(),
             adoptable: AdoptableFiles::default(),
             entries: vec![],
             tombstones: vec![],
@@ -138,7 +143,7 @@ impl Incoming {
     }
 
     /// A leaf that is held but for contents that were lacking.
-    pub(super) fn completing(old: LeafRecord, digest: Digest) -> Incoming {
+    pub(super) fn completing(old: LeafRecord, digest: Digest, filter: &Filter) -> Incoming {
         let entries = old.lacking().map(|file| DeltaEntry {
             entry: file.entry.clone(),
             sequence: file.sequence,
@@ -156,6 +161,7 @@ impl Incoming {
             },
             places: old.held(),
             came: HashSet::new(),
+            filter: filter.clone(),
             adoptable: AdoptableFiles::default(),
             old,
             staged: None,
@@ -280,13 +286,15 @@ impl Incoming {
         self.places.get(digest).copied()
     }
 
-    /// The new entries of the delta; contents that are not held yet have no
-    /// place.
+    /// The new entries of the delta; contents that are to come have no place.
     fn merged(&self) -> BTreeMap<&ObjectPath, (&DeltaEntry, Option<ContentPlace>)> {
         self.entries
             .iter()
             .map(|entry| {
-                let place = self.place(&entry.entry.digest);
+                let place = match self.filter.keeps(&entry.entry.path) {
+                    true => self.place(&entry.entry.digest),
+                    false => Some(ContentPlace::NotHeld),
+                };
                 (&entry.entry.path, (entry, place))
             })
             .collect()

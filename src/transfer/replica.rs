@@ -1,7 +1,7 @@
 //! Pulls: proves, fetches, stores, commits. Rounds go on until a whole
 //! snapshot is there; a leaf that moved on meanwhile comes with a newer one.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,11 +10,8 @@ use std::time::Duration;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use hikae_protocol::exchange::ExchangeError;
 use hikae_protocol::frame::{Frame, FrameKind};
-use hikae_protocol::limits::HELD_MAX;
-use hikae_protocol::message::{
-    Acknowledge, Beyond, Fetch, LeafProof, LeafWant, Refused, RefusedCode,
-};
-use hikae_protocol::objectpath::LeafKey;
+use hikae_protocol::message::{Acknowledge, Beyond, Fetch, LeafWant, Refused, RefusedCode};
+use hikae_protocol::objectpath::{LeafKey, PathText};
 use hikae_protocol::snapshot::{Cursor, NodeId, Snapshot, VerifiedSnapshot};
 use quinn::Connection;
 use serde::Serialize;
@@ -23,9 +20,9 @@ use super::adopt::Adoptable;
 use super::compare::Seen;
 use super::incoming::{Bundle, Incoming, Taken, take};
 use super::link::{self, Link, LinkError};
-use super::proof::{Proof, Proven, prove};
-use crate::catalogue::{Catalogue, CatalogueError, LeafRecord, LeafValue, Totals};
-use crate::plan::{WantedLeaf, bundles};
+use super::proof::{Asked, Proof, Proven, prove};
+use crate::catalogue::{Catalogue, CatalogueError, Totals};
+use crate::plan::{Filter, WantedLeaf, bundles};
 use crate::progress::Monitor;
 
 /// The source may have to walk its storage first.
@@ -66,6 +63,12 @@ pub enum PullError {
     /// The source changes faster than it is copied.
     #[error("the source kept changing for {ROUNDS_MAX} rounds")]
     Moving,
+    /// The source does not give what is held, and it changed.
+    #[error(
+        "the source does not give volume {0}, which is held here and changed since; if it is to \
+         go, leave it out of [filter] volumes"
+    )]
+    NotGiven(PathText),
     /// Another request of the pull failed, which is told instead.
     #[error("the pull is over")]
     Over,
@@ -113,11 +116,12 @@ pub async fn pull(
     link: &Link,
     catalogue: &Arc<Catalogue>,
     trusted: NodeId,
-    adopt: Option<&Path>,
+    (filter, adopt): (&Filter, Option<&Path>),
     monitor: &dyn Monitor,
 ) -> Result<PullReport, PullError> {
     let users = Arc::strong_count(catalogue);
-    let result = pull_rounds(link.connection(), catalogue, trusted, adopt, monitor).await;
+    let connection = link.connection();
+    let result = pull_rounds(connection, catalogue, trusted, (filter, adopt), monitor).await;
     // After an error, work on blocking threads may still be storing; nobody
     // else may commit until it is done.
     while result.is_err() && Arc::strong_count(catalogue) > users {
@@ -130,9 +134,15 @@ async fn pull_rounds(
     connection: &Connection,
     catalogue: &Arc<Catalogue>,
     trusted: NodeId,
-    adopt: Option<&Path>,
+    (filter, adopt): (&Filter, Option<&Path>),
     monitor: &dyn Monitor,
 ) -> Result<PullReport, PullError> {
+    let asked = Asked {
+        connection,
+        catalogue,
+        trusted,
+        filter,
+    };
     let mut report = PullReport::default();
     let lacked: BTreeSet<LeafKey> = catalogue.lacking()?.into_iter().collect();
     let mut commits = 0;
@@ -150,8 +160,7 @@ async fn pull_rounds(
         }
         report.rounds += 1;
         report.proof_round_trips += 1;
-        let (snapshot, proven) = match prove(connection, catalogue, trusted, known.as_ref()).await?
-        {
+        let (snapshot, volumes, proven) = match prove(&asked, known.as_ref()).await? {
             Proof::Unchanged => break,
             Proof::Stale { same_epoch } => {
                 // Only the signer itself can begin another epoch, and once is
@@ -165,8 +174,15 @@ async fn pull_rounds(
                 report.stale = true;
                 return Ok(report);
             }
-            Proof::Proven(proven) => (proven.snapshot.clone(), Some(*proven)),
-            Proof::Apart(snapshot) => (*snapshot, None),
+            Proof::Proven(proven) => (
+                proven.snapshot.clone(),
+                proven.volumes.clone(),
+                Some(*proven),
+            ),
+            Proof::Apart(apart) => {
+                let (snapshot, volumes) = *apart;
+                (snapshot, volumes, None)
+            }
         };
         let round = Round {
             connection,
@@ -174,6 +190,7 @@ async fn pull_rounds(
             to: snapshot.snapshot().cursor,
             entries: snapshot.snapshot().entries,
             adoptable: adoptable.clone(),
+            filter,
             monitor,
             is_over: AtomicBool::new(false),
         };
@@ -182,9 +199,12 @@ async fn pull_rounds(
             None => {
                 known = None;
                 let round_trips = &mut report.proof_round_trips;
-                match round.compare(&snapshot, &mut seen, round_trips).await? {
+                let compared = round.compare((&snapshot, &volumes), &mut seen, round_trips);
+                match compared.await? {
                     None => continue,
-                    Some(leaves) => Proven::compared(catalogue, snapshot, leaves)?,
+                    Some(leaves) => {
+                        Proven::compared((catalogue, filter), snapshot, leaves, volumes)?
+                    }
                 }
             }
         };
@@ -202,14 +222,14 @@ async fn pull_rounds(
             break;
         }
     }
-    complete(connection, catalogue, &lacked, monitor, &mut report).await?;
+    complete(&asked, catalogue, &lacked, monitor, &mut report).await?;
     Ok(report)
 }
 
 /// Asks again for contents that an earlier pull lacked and that still are;
 /// what comes is committed.
 async fn complete(
-    connection: &Connection,
+    asked: &Asked<'_>,
     catalogue: &Arc<Catalogue>,
     lacked: &BTreeSet<LeafKey>,
     monitor: &dyn Monitor,
@@ -235,11 +255,12 @@ async fn complete(
         catalogue.unstage(&other)?;
     }
     let round = Round {
-        connection,
+        connection: asked.connection,
         catalogue,
         to: snapshot.cursor,
         entries: snapshot.entries,
         adoptable: None,
+        filter: asked.filter,
         monitor,
         is_over: AtomicBool::new(false),
     };
@@ -299,7 +320,9 @@ pub(super) struct Round<'a> {
     /// Entries of that snapshot.
     pub(super) entries: u64,
     /// A tree that lay there before the first copy.
-    adoptable: Option<Arc<Adoptable>>,
+    pub(super) adoptable: Option<Arc<Adoptable>>,
+    /// What is kept.
+    pub(super) filter: &'a Filter,
     monitor: &'a dyn Monitor,
     /// It failed: nothing more is asked for.
     is_over: AtomicBool,
@@ -378,7 +401,13 @@ impl Round<'_> {
 
     /// Asks again for the contents that a leaf of the tree lacks.
     async fn complete(&self, key: LeafKey) -> Result<Done, PullError> {
-        let done = self.finish(&key).await?;
+        let done = match self.finish(&key).await {
+            // It is of a volume that is not given any more.
+            Err(PullError::Refused(refused)) if refused.code == RefusedCode::Forbidden => {
+                Done::default()
+            }
+            done => done?,
+        };
         // What moved on comes with a newer snapshot.
         Ok(Done { moved: 0, ..done })
     }
@@ -393,100 +422,20 @@ impl Round<'_> {
         };
         let record = record.and_then(|record| record.digest().map(|digest| (record, digest)));
         if let Some((record, digest)) = record {
-            self.lacking(Incoming::completing(record, digest), &mut done)
+            self.lacking(Incoming::completing(record, digest, self.filter), &mut done)
                 .await?;
         }
         Ok(done)
-    }
-
-    /// The leaves to fetch, and those that are staged and lack contents; what
-    /// left the tree is staged as empty.
-    fn wanted(
-        &self,
-        proven: &Proven,
-        report: &mut PullReport,
-    ) -> Result<(Vec<WantedLeaf>, Vec<LeafKey>), PullError> {
-        let proofs: HashMap<_, _> = proven.leaves.iter().map(|leaf| (&leaf.key, leaf)).collect();
-        self.drop_staged(&proofs)?;
-        let (mut wanted, mut unfinished) = (Vec::new(), Vec::new());
-        let mut emptied = Vec::new();
-        for leaf in &proven.leaves {
-            let held = self.catalogue.leaf(&leaf.key)?;
-            if held.and_then(|held| held.digest) == leaf.digest {
-                continue;
-            }
-            report.leaves += 1;
-            let staged = self.catalogue.staged(&leaf.key)?;
-            let entries = |value: Option<LeafValue>| value.map_or(0, |value| value.entries);
-            if let Some(staged) = staged.filter(|staged| is_of(staged, leaf)) {
-                report.leaves_resumed += 1;
-                if staged.lacking > 0 {
-                    unfinished.push(leaf.key.clone());
-                }
-                continue;
-            }
-            match leaf.digest {
-                None => emptied.push(self.emptied(leaf)?),
-                Some(digest) => {
-                    let base = proven.base.filter(|_| held.is_some());
-                    let mut want = WantedLeaf::new(leaf, digest, base);
-                    let known = match base {
-                        Some(_) => entries(staged),
-                        None => entries(held) + entries(staged),
-                    };
-                    want.held = match self.adoptable {
-                        Some(_) => HELD_MAX,
-                        None => HELD_MAX.min(known as usize),
-                    };
-                    wanted.push(want);
-                }
-            }
-        }
-        report.leaves_removed += emptied.len() as u64;
-        self.catalogue.stage(emptied)?;
-        Ok((wanted, unfinished))
-    }
-
-    /// Drops what was staged for another state, but for leaves that are to be
-    /// staged anew: of those it tells which contents are there.
-    fn drop_staged(&self, proofs: &HashMap<&LeafKey, &LeafProof>) -> Result<(), PullError> {
-        let mut wrong = Vec::new();
-        for (key, value) in self.catalogue.all_staged()? {
-            let held = self.catalogue.leaf(&key)?;
-            let held = held.and_then(|held| held.digest);
-            let is_right = match proofs.get(&key) {
-                Some(proof) => is_of(&value, proof) || held != proof.digest,
-                None => held == value.digest,
-            };
-            if !is_right {
-                wrong.push(key);
-            }
-        }
-        match wrong.is_empty() {
-            true => Ok(()),
-            false => Ok(self.catalogue.unstage(&wrong)?),
-        }
-    }
-
-    fn emptied(&self, leaf: &LeafProof) -> Result<LeafRecord, PullError> {
-        let old = self.catalogue.leaf_record(&leaf.key)?;
-        let mut record = old.unwrap_or_else(|| LeafRecord::empty(leaf.key.clone()));
-        let paths: Vec<_> = record
-            .files
-            .iter()
-            .map(|file| file.entry.path.clone())
-            .collect();
-        record.change(&paths, vec![], leaf.sequence);
-        Ok(record)
     }
 
     /// Leaves of which nothing came yet, with what an older tree has of them.
     async fn incoming(&self, wanted: Vec<WantedLeaf>) -> Result<Vec<Incoming>, PullError> {
         let (catalogue, adoptable) = (self.catalogue.clone(), self.adoptable.clone());
         let entries = self.entries;
+        let filter = self.filter.clone();
         blocking(move || {
             let leaf = |wanted: WantedLeaf| {
-                let mut leaf = Incoming::new(wanted, &catalogue, entries)?;
+                let mut leaf = Incoming::new(wanted, &catalogue, entries, &filter)?;
                 if let Some(adoptable) = &adoptable {
                     leaf.adoptable = adoptable.files_of(&leaf.wanted.key);
                 }
@@ -539,6 +488,7 @@ impl Round<'_> {
             let fetch = Fetch {
                 to: self.to,
                 leaves: wants,
+                only: self.filter.contents.as_deref().cloned(),
             };
             done.requests += 1;
             let frame = Frame::message(FrameKind::Fetch, &fetch).map_err(LinkError::from)?;
@@ -578,7 +528,12 @@ impl Round<'_> {
         let mut waiting = taken.unfinished;
         for wanted in taken.mismatched {
             tracing::warn!(leaf = %wanted.key.text(), "a delta does not fit; asking for the whole leaf");
-            waiting.push(Incoming::new(wanted, self.catalogue, self.entries)?);
+            waiting.push(Incoming::new(
+                wanted,
+                self.catalogue,
+                self.entries,
+                self.filter,
+            )?);
         }
         Ok(waiting)
     }
@@ -607,11 +562,6 @@ impl Round<'_> {
             ))),
         }
     }
-}
-
-/// Whether what is staged is what was proven.
-fn is_of(staged: &LeafValue, proof: &LeafProof) -> bool {
-    staged.digest == proof.digest && staged.sequence == proof.sequence
 }
 
 /// Counts of one bundle.

@@ -169,7 +169,12 @@ fn small_contents_that_came_are_named_as_held() {
         (told.is_last, told.is_full, told.held) = (pull == 2, false, 0);
         drop(told);
         let ran = site.backup(&["sync"]);
-        assert_eq!(ran.code, Some(if pull == 2 { 0 } else { 1 }), "{}", ran.stderr);
+        assert_eq!(
+            ran.code,
+            Some(if pull == 2 { 0 } else { 1 }),
+            "{}",
+            ran.stderr
+        );
     }
     let told = told.lock().unwrap();
     assert!(told.held >= 10, "{} were named as held", told.held);

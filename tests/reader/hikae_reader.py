@@ -210,7 +210,26 @@ def signed_snapshot(p):
 
 
 def pull(p):
-    return {"have": p.option(cursor)}
+    return {
+        "have": p.option(cursor),
+        "volumes": p.list(lambda p: p.text()),
+        "bare": p.option(lambda p: p.fixed(32)),
+    }
+
+
+def bare_volume(p):
+    return {
+        "volume": p.bytes(),
+        "leaf": p.option(lambda p: p.fixed(32)),
+        "node": p.option(lambda p: p.fixed(32)),
+        "leaves": p.u64(),
+        "entries": p.u64(),
+        "bytes": p.u64(),
+    }
+
+
+def content_filter(p):
+    return {"kinds": p.list(lambda p: p.text()), "since": p.option(lambda p: p.text())}
 
 
 def offer(p):
@@ -244,7 +263,11 @@ def leaf_want(p):
 
 
 def fetch(p):
-    return {"to": cursor(p), "leaves": p.list(leaf_want)}
+    return {
+        "to": cursor(p),
+        "leaves": p.list(leaf_want),
+        "only": p.option(content_filter),
+    }
 
 
 def list_want(p):
@@ -376,6 +399,7 @@ def content_place(p):
         ("Chunks", record_place),
         ("Lacking", None),
         ("Partial", record_place),
+        ("NotHeld", None),
     )
 
 
@@ -402,7 +426,12 @@ def leaf_summary(p):
         "bytes": p.u64(),
         "newest_bytes": p.u64(),
         "lacking": p.u32(),
+        "bare": p.option(bare_summary),
     }
+
+
+def bare_summary(p):
+    return {"node": p.option(lambda p: p.fixed(32)), "leaves": p.u64()}
 
 
 def page_ref(p):
@@ -544,6 +573,11 @@ def is_lacking(file):
 
 def summary_of(summary, files):
     """The summary that a leaf with these files has [S9-16]."""
+    if summary["bare"]:
+        need(not files, "files of a bare volume [S9-16]")
+        need(summary["bare"]["leaves"] > 0, "a bare volume without leaves [S9-16]")
+        need(summary["key"].count(b"/") == 1, "a bare record of no volume [S9-16]")
+        return summary
     sizes = [file["entry"]["size"] for file in files]
     newest = [file for file in files if file["sequence"] == summary["sequence"]]
     return summary | {
@@ -641,6 +675,24 @@ def pack(data):
 
 
 # ---------------------------------------------------------------- section 4.1
+
+
+def bare_payload(payload):
+    volumes = [decode(bare_volume, item) for item in pack(payload)]
+    need(len(volumes) <= 16_384, "too many bare volumes [S7-20]")
+    for found in volumes:
+        check_key(found["volume"])
+        need(found["volume"].count(b"/") == 1, "a bare volume that is none [S7-20]")
+        need(found["leaf"] or found["node"], "a bare volume without digests [S7-20]")
+        need(found["leaves"] and found["entries"], "a bare volume without entries [S7-20]")
+    check_ascending([found["volume"] for found in volumes], "bare volumes [S7-20]")
+    return {"volumes": volumes}
+
+
+def pull_payload(payload):
+    message = decode(pull, payload)
+    need(len(message["volumes"]) <= 256, "too many patterns")
+    return message
 
 
 def proof_payload(payload):
@@ -761,7 +813,7 @@ def beyond_payload(data):
 
 
 FRAMES = {
-    0x01: ("Pull", 4096, of(pull)),
+    0x01: ("Pull", 65_536, pull_payload),
     0x02: ("Fetch", MIB, fetch_payload),
     0x03: ("Contents", MIB, contents_payload),
     0x04: ("Acknowledge", 4096, of(acknowledge)),
@@ -772,6 +824,7 @@ FRAMES = {
     0x11: ("Proof", 9 * MIB, proof_payload),
     0x12: ("ProofEnd", 4096, of(proof_end)),
     0x13: ("Listed", 9 * MIB, listed_payload),
+    0x14: ("Bare", 9 * MIB, bare_payload),
     0x20: ("Bundle", 9 * MIB, bundle_payload),
     0x21: ("Ranges", 9 * MIB, pack),
     0x22: ("ChunkList", 32_768, chunk_list_payload),
@@ -919,8 +972,9 @@ def node_digest(children):
     return list_digest("node", items)
 
 
-def root_digest(leaves):
-    """Of leaf digests by key; a leaf without entries is not among them."""
+def root_digest(leaves, bare):
+    """Of leaf digests by key, without leaves that have no entries, and of the
+    nodes of bare volumes [S9-29]."""
     children = {b"": []}
 
     def add(path, kind, found):
@@ -933,7 +987,11 @@ def root_digest(leaves):
     # volumes. A parent may have no leaves of its own.
     for slashes in (3, 2, 1):
         for path in [path for path in children if path.count(b"/") == slashes]:
-            add(path, NODE, node_digest(children[path]))
+            if path not in bare:
+                add(path, NODE, node_digest(children[path]))
+    for path, found in bare.items():
+        if found:
+            add(path, NODE, found)
     return node_digest(children[b""])
 
 
@@ -1501,7 +1559,8 @@ class Store:
 
     def tree_root(self):
         leaves = {key: leaf.digest for key, leaf in self.tree.items() if leaf.digest}
-        return root_digest(leaves)
+        bare = {key: leaf.summary["bare"] for key, leaf in self.tree.items()}
+        return root_digest(leaves, {key: of["node"] for key, of in bare.items() if of})
 
     # What the log has to agree with.
 
@@ -1533,9 +1592,10 @@ class Store:
             self.damaged(*last["place"], f"the tree has {counts}, signed is {signed} [S8-9]")
 
     def counts(self):
-        leaves = [leaf.summary for leaf in self.tree.values() if leaf.digest]
+        leaves = [leaf.summary for leaf in self.tree.values()]
+        leaves = [leaf for leaf in leaves if leaf["digest"] or leaf["bare"]]
         return {
-            "leaves": len(leaves),
+            "leaves": sum(leaf["bare"]["leaves"] if leaf["bare"] else 1 for leaf in leaves),
             "entries": sum(leaf["entries"] for leaf in leaves),
             "bytes": sum(leaf["bytes"] for leaf in leaves),
         }
@@ -1695,7 +1755,8 @@ class Store:
 
     def walk(self, write):
         """Checks every content of the tree, and gives it to `write`."""
-        found = {"written": 0, "in_storage": 0, "lacking": 0, "standins": 0, "lost": []}
+        counts = ("written", "in_storage", "lacking", "standins", "not_held")
+        found = dict.fromkeys(counts, 0) | {"lost": []}
         for key in sorted(self.tree):
             leaf = self.tree[key]
             if leaf.lists is None:
@@ -1707,6 +1768,9 @@ class Store:
                 form, _ = variant(file["content"])
                 if form == "Storage":
                     found["in_storage"] += 1
+                    continue
+                if form == "NotHeld":
+                    found["not_held"] += 1
                     continue
                 if is_lacking(file):
                     found["lacking"] += 1
@@ -2071,12 +2135,14 @@ def golden_small_record(data):
 
 GOLDEN = {
     "acknowledge": frame,
+    "bare": frame,
     "beyond": frame,
     "bundle": frame,
     "chunk_list": frame,
     "chunks": frame,
     "contents": frame,
     "fetch": frame,
+    "fetch_only": frame,
     "listed": frame,
     "lists": frame,
     "manifest_page": manifest_page,
@@ -2090,6 +2156,7 @@ GOLDEN = {
     "proof_end": frame,
     "pull": frame,
     "pull_new": frame,
+    "pull_sparse": frame,
     "ranges": frame,
     "refused_forbidden": frame,
     "refused_malformed": frame,
@@ -2103,6 +2170,7 @@ GOLDEN = {
     "checkpoint_commit": golden_checkpoint("commits"),
     "checkpoint_end": golden_checkpoint("end"),
     "checkpoint_leaf": golden_checkpoint("leaves"),
+    "leaf_bare": golden_leaf,
     "leaf_empty": golden_leaf,
     "leaf_paged": golden_leaf,
     "leaf_record": golden_leaf,
@@ -2110,6 +2178,7 @@ GOLDEN = {
     "page_pages": golden_page(page_ref),
     "chunk_records": of(stored(chunk_record)),
     "chunk_records_paged": of(stored(chunk_record)),
+    "file_not_held": of(file_record),
     "file_partial": of(file_record),
     "sealed_block": golden_sealed_block,
     "segment": golden_segment,

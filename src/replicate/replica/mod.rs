@@ -1,6 +1,7 @@
 //! A replica: pulls from a source, keeps what it pulled in its store, and
 //! shows it as a tree.
 
+mod filter;
 mod guard;
 mod holdings;
 mod promote;
@@ -9,6 +10,7 @@ mod restore;
 mod scrub;
 mod verify;
 
+pub use filter::Sparse;
 pub use guard::{Counts, DecisionOptions, DecisionReport, GuardError, HeldState, HeldVolume};
 pub use promote::{PromoteError, PromoteReport};
 pub use repair::RepairReport;
@@ -31,6 +33,7 @@ use super::peers::PeerBook;
 use super::prune::{Keep, PruneReport, prune};
 use crate::catalogue::{Catalogue, CatalogueError, LeafRecord};
 use crate::config::{Config, Source};
+use crate::plan::Filter;
 use crate::progress::Monitor;
 use crate::publish::{PublishError, PublishReport, PublishedMark};
 use crate::transfer::{
@@ -105,6 +108,8 @@ pub struct SyncReport {
     pub left_out_total: u64,
     /// The first of those, by name.
     pub left_out: Vec<LeftOut>,
+    /// What is not held here by the filter; none where everything is.
+    pub sparse: Option<Sparse>,
     /// Volumes of which something is held by the guard.
     pub held: Vec<HeldVolume>,
     /// Settings that this version does not act on, or that reach less far
@@ -246,6 +251,8 @@ impl Replica {
         if self.config().source.is_empty() {
             return Err(ReplicaError::NoSource);
         }
+        let filter = self.filter();
+        tokio::task::block_in_place(|| self.refilter(&filter, monitor))?;
         let mut failures = Vec::new();
         let mut best: Option<SyncReport> = None;
         let sources = self.config().source.iter();
@@ -258,7 +265,7 @@ impl Replica {
             if best.is_some() && rests {
                 continue;
             }
-            match self.sync_from(source, started, monitor).await {
+            match self.sync_from(source, &filter, started, monitor).await {
                 Ok(report) => {
                     locked(&self.unreached).remove(&source.id);
                     best = Some(match best {
@@ -300,6 +307,7 @@ impl Replica {
     async fn sync_from(
         &self,
         source: &Source,
+        filter: &Filter,
         started: Instant,
         monitor: &dyn Monitor,
     ) -> Result<SyncReport, SourceError> {
@@ -313,7 +321,7 @@ impl Replica {
             &link,
             &self.catalogue,
             source.signer(),
-            self.config().tree.as_deref(),
+            (filter, self.config().tree.as_deref()),
             monitor,
         )
         .await;
@@ -396,6 +404,7 @@ impl Replica {
         report.entries = snapshot.entries;
         report.bytes = snapshot.bytes;
         (report.left_out_total, report.left_out) = self.left_out()?;
+        report.sparse = self.sparse()?;
         Ok(())
     }
 

@@ -61,6 +61,10 @@ impl Holdings for Told {
     fn acknowledged(&self, _: &NodeId, _: Acknowledge) {}
 }
 
+fn everything() -> Scope {
+    Scope::new(&["*".into()])
+}
+
 fn key(text: &str) -> LeafKey {
     LeafKey::parse(text.as_bytes()).unwrap()
 }
@@ -141,7 +145,15 @@ impl Told {
 
     fn fetched(&self, to: u64, leaves: Vec<LeafWant>) -> (Vec<LeafDelta>, Vec<Vec<u8>>) {
         let to = cursor(to);
-        let frames = bundle(self, &Fetch { to, leaves }).unwrap();
+        let frames = bundle(
+            self,
+            &Fetch {
+                to,
+                leaves,
+                only: None,
+            },
+        )
+        .unwrap();
         let (deltas, contents) = frames[0].unpack_bundle().unwrap();
         let deltas = deltas.unpack().unwrap();
         let contents = contents.unpack().unwrap();
@@ -214,7 +226,7 @@ fn a_proof_is_complete_from_its_base() {
         (Some(cursor(4)), ProofBase::Apart),
         (Some(other), ProofBase::Apart),
     ] {
-        let frames = proof(&told, &Pull { have }).unwrap();
+        let frames = proof(&told, &Pull::all(have), &everything()).unwrap();
         let offer: Offer = frames[0].decode().unwrap();
         assert_eq!(offer.base, expected, "{have:?}");
         let mut tree = match expected {
@@ -245,7 +257,7 @@ fn a_proof_is_complete_from_its_base() {
 
 fn listed(told: &Told, lists: Vec<ListWant>) -> Vec<ListAnswer> {
     let to = cursor(1);
-    let frames = super::lists(told, &Lists { to, lists }).unwrap();
+    let frames = super::lists(told, &Lists { to, lists }, &everything()).unwrap();
     let items = frames[0].unpack().unwrap().unpack().unwrap();
     items.iter().map(|item| decode(item).unwrap()).collect()
 }
@@ -312,7 +324,7 @@ fn lists_are_answered_in_order() {
     let refusal = |epoch, lists| {
         let mut to = cursor(1);
         to.epoch.counter += epoch;
-        code(super::lists(&told, &Lists { to, lists }))
+        code(super::lists(&told, &Lists { to, lists }, &everything()))
     };
     let many = vec![moved.clone(); LISTS_MAX + 1];
     assert_eq!(refusal(0, many), RefusedCode::Malformed);
@@ -349,7 +361,14 @@ fn contents_that_are_held_do_not_come_along() {
     };
     let (to, leaves) = (cursor(1), vec![much]);
     assert_eq!(
-        code(bundle(&told, &Fetch { to, leaves })),
+        code(bundle(
+            &told,
+            &Fetch {
+                to,
+                leaves,
+                only: None
+            }
+        )),
         RefusedCode::Malformed
     );
 }
@@ -404,14 +423,28 @@ fn a_bundle_answers_every_leaf_in_order() {
     let leaves = vec![want("F/L/a"); FETCH_LEAVES_MAX + 1];
     let to = cursor(2);
     assert_eq!(
-        code(bundle(&told, &Fetch { to, leaves })),
+        code(bundle(
+            &told,
+            &Fetch {
+                to,
+                leaves,
+                only: None
+            }
+        )),
         RefusedCode::Malformed
     );
     let mut to = cursor(2);
     to.epoch.counter += 1;
     let leaves = vec![want("F/L/a")];
     assert_eq!(
-        code(bundle(&told, &Fetch { to, leaves })),
+        code(bundle(
+            &told,
+            &Fetch {
+                to,
+                leaves,
+                only: None
+            }
+        )),
         RefusedCode::Moved
     );
 }
@@ -622,7 +655,7 @@ async fn a_peer_that_may_not_pull_any_more_is_told_so() {
     };
     let serving = tokio::spawn(serve(listener.clone(), Arc::new(Told::new())));
     let link = link::connect(&source, &path, &theirs).await.unwrap();
-    let pull = Pull { have: None };
+    let pull = Pull::all(None);
     for _ in 0..2 {
         let (mut send, mut receive) = link::open(link.connection()).await.unwrap();
         let frame = Frame::message(FrameKind::Pull, &pull).unwrap();
