@@ -11,6 +11,8 @@ mod full;
 #[path = "history/guarded.rs"]
 mod guarded;
 mod harness;
+#[path = "history/matrix.rs"]
+mod matrix;
 #[path = "history/promoted.rs"]
 mod promoted;
 #[path = "history/pruned.rs"]
