@@ -4,8 +4,8 @@ use hikae_protocol::objectpath::LeafKey;
 use hikae_protocol::tree::{Child, ChildKind, name_in_parent};
 
 use super::CatalogueError;
-use super::open::View;
 use super::value::LeafValue;
+use super::view::View;
 
 impl View<'_> {
     /// The children of the node at `path` (empty: the root), sorted by name

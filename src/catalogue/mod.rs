@@ -29,15 +29,17 @@ mod replay;
 mod tests;
 mod tree;
 mod value;
+mod view;
 
 pub use commit::{Commit, Totals};
 pub use compact::{CompactReport, Compaction};
 pub use leaf::{ContentPlace, FileRecord, LeafRecord, RecordPlace, StatRecord};
-pub use open::{Catalogue, Limits, RebuildReport, View};
+pub use open::{Catalogue, Limits, RebuildReport};
 pub use rebuild::StoreState;
 pub use repair::HealReport;
 pub use tree::TreeUpdate;
 pub use value::LeafValue;
+pub use view::View;
 
 use std::path::PathBuf;
 

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{Context, progress, route};
-use crate::replicate::node::{Command, Outcome};
+use crate::replicate::command::{Command, Outcome};
 use crate::replicate::replica::DecisionOptions;
 
 /// Arguments of `approve` and `reject`.

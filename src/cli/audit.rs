@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::{Context, progress, route};
-use crate::replicate::node::{Command, Outcome};
+use crate::replicate::command::{Command, Outcome};
 
 /// Arguments of `audit`.
 #[derive(Debug, Args)]

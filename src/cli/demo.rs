@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio::process::{Child, Command};
 
 use super::{Context, laptop};
-use crate::replicate::node::{Outcome, exit_code};
+use crate::replicate::command::{Outcome, exit_code};
 
 /// Records for each patient.
 const RECORDS_PER_PATIENT: u64 = 12;

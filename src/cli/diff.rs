@@ -3,8 +3,8 @@
 use clap::Args;
 
 use super::{Context, progress, route};
+use crate::replicate::command::{Command, Outcome};
 use crate::replicate::history::DiffOptions;
-use crate::replicate::node::{Command, Outcome};
 
 /// Arguments of `diff`.
 #[derive(Debug, Args)]

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{Context, progress};
 use crate::r#gen::{DEFAULT_SEED, DayOptions, GenError, StorageOptions, day, storage};
 use crate::progress::Monitor;
-use crate::replicate::node::{Outcome, exit_code};
+use crate::replicate::command::{Outcome, exit_code};
 
 /// Arguments of `gen`.
 #[derive(Debug, Args)]

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 
 use super::{Context, progress, route};
 use crate::config::DatabaseUrl;
-use crate::replicate::node::{Command, Outcome, exit_code};
+use crate::replicate::command::{Command, Outcome, exit_code};
 
 /// Arguments of `index`.
 #[derive(Debug, Args)]

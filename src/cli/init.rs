@@ -4,9 +4,10 @@ use clap::{Args, ValueEnum};
 
 use super::Context;
 use crate::config::Role;
+use crate::replicate::command::{Outcome, exit_code};
 use crate::replicate::home::Home;
 use crate::replicate::identity::node_id;
-use crate::replicate::node::{NodeError, Outcome, exit_code};
+use crate::replicate::node::NodeError;
 
 /// Arguments of `init`.
 #[derive(Debug, Args)]

@@ -36,7 +36,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::replicate::node::{Outcome, exit_code};
+use crate::replicate::command::{Outcome, exit_code};
 use crate::replicate::passphrase::{Credentials, Typing, typing};
 use crate::seal::Passphrase;
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{Context, progress, route, typed, typed_twice};
-use crate::replicate::node::{Command, Outcome, Secret, exit_code};
+use crate::replicate::command::{Command, Outcome, Secret, exit_code};
 use crate::seal::Passphrase;
 
 /// The flags that name files.

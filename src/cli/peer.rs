@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use hikae_protocol::snapshot::NodeId;
 
 use super::Context;
-use crate::replicate::node::Outcome;
+use crate::replicate::command::Outcome;
 use crate::replicate::peering::{self, PeerChange};
 
 /// Arguments of `peer`.

@@ -2,7 +2,7 @@
 //! needed.
 
 use super::{Context, progress, route};
-use crate::replicate::node::{Command, Outcome};
+use crate::replicate::command::{Command, Outcome};
 
 pub(super) async fn run(context: &Context) -> Outcome {
     match context.home() {

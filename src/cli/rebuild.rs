@@ -1,7 +1,8 @@
 //! `hikae rebuild`: the catalogue's index, anew from the segments.
 
 use super::{Context, progress};
-use crate::replicate::node::{self, Outcome};
+use crate::replicate::command::Outcome;
+use crate::replicate::node;
 
 pub(super) fn run(context: &Context) -> Outcome {
     match context.home() {

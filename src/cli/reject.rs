@@ -2,7 +2,7 @@
 
 use super::approve::DecisionArguments;
 use super::{Context, progress, route};
-use crate::replicate::node::{Command, Outcome};
+use crate::replicate::command::{Command, Outcome};
 
 pub(super) async fn run(context: &Context, arguments: DecisionArguments) -> Outcome {
     let command = Command::Reject(arguments.options());

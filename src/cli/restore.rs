@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{Context, progress, route};
 use crate::publish::Selection;
-use crate::replicate::node::{Command, Outcome, exit_code};
+use crate::replicate::command::{Command, Outcome, exit_code};
 use crate::replicate::replica::RestoreOptions;
 
 /// Arguments of `restore`.

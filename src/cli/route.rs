@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::progress::Monitor;
+use crate::replicate::command::{Command, Outcome, exit_code};
 use crate::replicate::control;
 use crate::replicate::home::HomeError;
-use crate::replicate::node::{Command, Node, NodeError, Outcome, exit_code};
+use crate::replicate::node::{Node, NodeError};
 
 /// A process that begins or ends has the home, and no socket, for a moment.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);

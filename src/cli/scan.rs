@@ -10,7 +10,7 @@ use super::{Context, progress, route};
 use crate::config::Config;
 use crate::index::{Lines, Places};
 use crate::replicate::center::{Asked, Look};
-use crate::replicate::node::{Command, Outcome, exit_code};
+use crate::replicate::command::{Command, Outcome, exit_code};
 
 /// Arguments of `scan`.
 #[derive(Debug, Args)]

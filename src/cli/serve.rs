@@ -11,9 +11,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::route::{PATIENCE, PAUSE};
 use super::{Context, progress};
 use crate::progress::Silent;
+use crate::replicate::command::{Command, Outcome, exit_code};
 use crate::replicate::control;
 use crate::replicate::home::HomeError;
-use crate::replicate::node::{Command, NodeError, Outcome, exit_code};
+use crate::replicate::node::NodeError;
 use crate::replicate::serve::{Observer, ServeError, Stay, serve};
 use crate::replicate::view::ViewOptions;
 

@@ -1,7 +1,7 @@
 //! `hikae snapshots`: list what can be looked back to.
 
 use super::{Context, progress, route};
-use crate::replicate::node::{Command, Outcome};
+use crate::replicate::command::{Command, Outcome};
 
 pub(super) async fn run(context: &Context) -> Outcome {
     match context.home() {

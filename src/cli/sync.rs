@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::serve::stay;
 use super::{Context, progress, route};
-use crate::replicate::node::{Command, Outcome};
+use crate::replicate::command::{Command, Outcome};
 
 /// Arguments of `sync`.
 #[derive(Debug, Args)]

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::{Context, passphrase, progress, typed, typed_twice};
+use crate::replicate::command::{Command, Outcome, exit_code};
 use crate::replicate::control;
-use crate::replicate::node::{Command, Outcome, exit_code};
 
 /// Arguments of `unlock`.
 #[derive(Debug, Args)]

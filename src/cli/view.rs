@@ -7,8 +7,8 @@ use clap::Args;
 
 use super::serve::stay;
 use super::{Context, progress};
+use crate::replicate::command::{Command, Outcome, exit_code};
 use crate::replicate::control;
-use crate::replicate::node::{Command, Outcome, exit_code};
 use crate::replicate::view::ViewOptions;
 
 /// Arguments of `view`.

@@ -15,7 +15,8 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 
-use super::node::{Command, Node, Outcome, exit_code};
+use super::command::{Command, Outcome, exit_code};
+use super::node::Node;
 use crate::progress::Monitor;
 
 /// Bytes of one line, at most.

@@ -8,10 +8,11 @@ use tokio::net::UnixListener;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
 
+use super::command::{Command, Outcome, Secret, exit_code};
 use super::control;
 use super::home::Home;
 use super::identity::node_id;
-use super::node::{Command, Node, Outcome, Secret, exit_code};
+use super::node::Node;
 use super::passphrase::is_new;
 use super::replica::Replica;
 use crate::progress::Monitor;

@@ -4,6 +4,7 @@
 //! home itself or reaches the process that has it open.
 
 pub mod center;
+pub mod command;
 pub mod control;
 mod epoch;
 mod export;

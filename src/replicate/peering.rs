@@ -7,7 +7,7 @@ use std::path::Path;
 use hikae_protocol::snapshot::NodeId;
 use serde::Serialize;
 
-use super::node::{Outcome, exit_code};
+use super::command::{Outcome, exit_code};
 use crate::config::{Config, ConfigError, FILE_NAME, with_peer, without_peer};
 use crate::disk::{DiskError, errno, replace_file};
 

@@ -9,10 +9,11 @@ use ed25519_dalek::SigningKey;
 use tokio::task::JoinSet;
 
 use super::center::{Center, Look};
+use super::command::{Command, Outcome, exit_code};
 use super::control::{self, ControlError};
 use super::home::{Home, HomeError};
 use super::locked;
-use super::node::{Command, Node, NodeError, Outcome, exit_code};
+use super::node::{Node, NodeError};
 use super::passphrase::{Credentials, PassphraseError};
 use super::replica::Replica;
 use super::view::ViewOptions;

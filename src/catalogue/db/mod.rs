@@ -1,30 +1,32 @@
-//! The index: the only file that knows sled. Small fixed records that can be
-//! deleted at any time and are rebuilt from the segments.
+//! The index: small fixed records that can be deleted at any time and are
+//! rebuilt from the segments. This folder alone knows sled.
 //!
 //! Nothing here is ever waited for to be durable. Of a sealed store paths and
 //! values are sealed here too; nobody else knows it.
 
+mod table;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use hikae_protocol::digest::Digest;
 use hikae_protocol::objectpath::LeafKey;
 use hikae_protocol::tree::ChildKind;
 
+use self::table::{BATCH_ITEMS, Table, failed};
 use super::CatalogueError;
-use super::names::{Named, Names};
+use super::names::Names;
 use super::value::LeafValue;
-use crate::disk::{DiskError, errno};
 use crate::seal::Seal;
 use crate::segment::BlockPlace;
 
-/// Items that are given to sled at once. It keeps every version of every page
-/// that a batch touches until the batch ends; and nothing needs a larger one,
-/// for after a stop amid a commit the index is made anew.
-const BATCH_ITEMS: usize = 1024;
 /// Bytes that sled may use for its cache.
 const CACHE_BYTES: u64 = 48 * 1024 * 1024;
+/// How long sled may take to write everything out.
+const FLUSH_MAX: Duration = Duration::from_secs(120);
+
 /// The index's tables.
 pub(super) struct Db {
     db: sled::Db,
@@ -62,176 +64,6 @@ fn child_depth(path: &[u8]) -> [u8; 1] {
     }
 }
 
-/// A table of the index; its errors name the index's folder. Its keys are a
-/// head of as many bytes in each, and a path.
-struct Table {
-    tree: sled::Tree,
-    name: &'static str,
-    head: usize,
-    names: Names,
-    folder: Arc<Path>,
-}
-
-/// An item of a table, as it is written.
-type Pair = (sled::IVec, sled::IVec);
-
-/// What sled said, about the index in `folder`. A disk that is full is no
-/// fault of the index.
-fn failed(folder: &Path, error: &sled::Error) -> CatalogueError {
-    match error {
-        sled::Error::Io(error) => CatalogueError::Disk(DiskError::at(
-            "read or write the index",
-            folder,
-            errno(error),
-        )),
-        _ => CatalogueError::Index {
-            folder: folder.to_path_buf(),
-            what: error.to_string(),
-        },
-    }
-}
-
-impl Table {
-    fn open(
-        db: &sled::Db,
-        (name, head): (&'static str, usize),
-        names: &Names,
-        folder: &Arc<Path>,
-    ) -> Result<Table, CatalogueError> {
-        let tree = db.open_tree(name).map_err(|error| failed(folder, &error))?;
-        Ok(Table {
-            tree,
-            name,
-            head,
-            names: names.clone(),
-            folder: folder.clone(),
-        })
-    }
-
-    fn wrong(&self, error: sled::Error) -> CatalogueError {
-        failed(&self.folder, &error)
-    }
-
-    fn corrupt(&self, what: &str) -> CatalogueError {
-        CatalogueError::Index {
-            folder: self.folder.to_path_buf(),
-            what: format!("it has a wrong {what}"),
-        }
-    }
-
-    /// The path and value of a written item.
-    fn opened(&self, key: &[u8], value: &[u8]) -> Result<Named, CatalogueError> {
-        let opened = self.names.open(self.name, key, self.head, value);
-        opened.map_err(|_| self.corrupt(self.name))
-    }
-
-    /// The value of a path.
-    fn get(&self, head: &[u8], path: &[u8]) -> Result<Option<Vec<u8>>, CatalogueError> {
-        let key = self.names.key(head, path);
-        let Some(value) = self.tree.get(&key).map_err(|error| self.wrong(error))? else {
-            return Ok(None);
-        };
-        let (_, value) = self.opened(&key, &value)?;
-        Ok(Some(value))
-    }
-
-    /// Sets the value of a path with the others of a batch.
-    fn put(
-        &self,
-        batch: &mut sled::Batch,
-        (head, path): (&[u8], &[u8]),
-        value: &[u8],
-    ) -> Result<(), CatalogueError> {
-        let key = self.names.key(head, path);
-        let value = self.names.value(self.name, &key, path, value)?;
-        batch.insert(key, value);
-        Ok(())
-    }
-
-    /// Sets the values of many paths.
-    fn put_all<'a, H: AsRef<[u8]>, V: AsRef<[u8]>>(
-        &self,
-        items: impl Iterator<Item = (H, &'a [u8], V)>,
-    ) -> Result<(), CatalogueError> {
-        let mut items = items.peekable();
-        while items.peek().is_some() {
-            let mut batch = sled::Batch::default();
-            for (head, path, value) in items.by_ref().take(BATCH_ITEMS) {
-                self.put(&mut batch, (head.as_ref(), path), value.as_ref())?;
-            }
-            self.apply_batch(batch)?;
-        }
-        Ok(())
-    }
-
-    /// Removes a path with the others of a batch.
-    fn take(&self, batch: &mut sled::Batch, (head, path): (&[u8], &[u8])) {
-        batch.remove(self.names.key(head, path));
-    }
-
-    /// Sets what has no path.
-    fn insert_raw(&self, key: &[u8], value: &[u8]) -> Result<(), CatalogueError> {
-        let inserted = self.tree.insert(key, value);
-        inserted.map(drop).map_err(|error| self.wrong(error))
-    }
-
-    /// Removes what has no path.
-    fn remove_raw(&self, key: &[u8]) -> Result<(), CatalogueError> {
-        let removed = self.tree.remove(key);
-        removed.map(drop).map_err(|error| self.wrong(error))
-    }
-
-    fn clear(&self) -> Result<(), CatalogueError> {
-        self.tree.clear().map_err(|error| self.wrong(error))
-    }
-
-    fn apply_batch(&self, batch: sled::Batch) -> Result<(), CatalogueError> {
-        let applied = self.tree.apply_batch(batch);
-        applied.map_err(|error| self.wrong(error))
-    }
-
-    fn raw(&self) -> impl Iterator<Item = Result<Pair, CatalogueError>> {
-        let items = self.tree.iter();
-        items.map(|item| item.map_err(|error| self.wrong(error)))
-    }
-
-    /// Paths and values in the order of the keys.
-    fn named(&self, items: sled::Iter) -> impl Iterator<Item = Result<Named, CatalogueError>> {
-        items.map(|item| {
-            let (key, value) = item.map_err(|error| self.wrong(error))?;
-            self.opened(&key, &value)
-        })
-    }
-
-    /// Paths and values below a path, in the order of the keys.
-    fn below<'a>(
-        &'a self,
-        head: &[u8],
-        path: &[u8],
-    ) -> impl Iterator<Item = Result<Named, CatalogueError>> + use<'a> {
-        self.named(self.tree.scan_prefix(self.names.below(head, path)))
-    }
-
-    /// Paths and values from a head on, by head.
-    fn from(&self, head: [u8; 8]) -> impl Iterator<Item = Result<Named, CatalogueError>> {
-        self.named(self.tree.range(head..))
-    }
-
-    /// Every path and value, in canonical order; errors come first.
-    fn in_order(&self) -> Box<dyn Iterator<Item = Result<Named, CatalogueError>> + '_> {
-        let items = self.named(self.tree.iter());
-        if !self.names.are_sealed() {
-            return Box::new(items);
-        }
-        let mut items: Vec<_> = items.collect();
-        items.sort_by(|one, two| match (one, two) {
-            (Ok((one, _)), Ok((two, _))) => one.cmp(two),
-            (one, two) => one.is_ok().cmp(&two.is_ok()),
-        });
-        Box::new(items.into_iter())
-    }
-}
-
 impl Db {
     /// Opens the index in `folder`, or an empty one; of a sealed store with
     /// its seal.
@@ -266,12 +98,19 @@ impl Db {
     ///
     /// Errors: `CatalogueError`.
     pub(super) fn flush(&self) -> Result<(), CatalogueError> {
-        // sled panics where the disk fails to sync. What it holds can be made
-        // anew.
-        let flushed = catch_unwind(AssertUnwindSafe(|| self.db.flush()));
-        match flushed {
-            Ok(flushed) => flushed.map(drop).map_err(|error| self.meta.wrong(error)),
-            Err(_) => Err(CatalogueError::Index {
+        // sled panics where the disk fails to sync, and may wait for ever for
+        // a write that failed. What it holds can be made anew.
+        let (sender, receiver) = mpsc::channel();
+        let db = self.db.clone();
+        std::thread::spawn(move || {
+            let flushed = catch_unwind(AssertUnwindSafe(|| db.flush()));
+            // Its files are looked at when this was heard.
+            drop(db);
+            let _ = sender.send(flushed);
+        });
+        match receiver.recv_timeout(FLUSH_MAX) {
+            Ok(Ok(flushed)) => flushed.map(drop).map_err(|error| self.meta.wrong(error)),
+            Ok(Err(_)) | Err(_) => Err(CatalogueError::Index {
                 folder: self.meta.folder.to_path_buf(),
                 what: "the disk did not take it".into(),
             }),

@@ -1,0 +1,208 @@
+//! What the catalogue says: the last commit, leaves of the tree and staged
+//! ones, and what the tree becomes with other leaves.
+
+use std::sync::{PoisonError, RwLockReadGuard};
+
+use hikae_protocol::digest::Digest;
+use hikae_protocol::objectpath::LeafKey;
+use hikae_protocol::snapshot::Snapshot;
+use hikae_protocol::tree::ChildKind;
+
+use super::CatalogueError;
+use super::commit::{Commit, Totals};
+use super::db::Db;
+use super::leaf::LeafRecord;
+use super::open::{Catalogue, Head};
+use super::tree::{TreeUpdate, update};
+use super::value::LeafValue;
+
+/// Levels of the tree are read by kind.
+const KINDS: [ChildKind; 2] = [ChildKind::Leaf, ChildKind::Node];
+
+/// Holds the tree still while it is read.
+pub struct View<'a> {
+    catalogue: &'a Catalogue,
+    head: RwLockReadGuard<'a, Option<Head>>,
+}
+
+impl Catalogue {
+    /// The tree, held still until the view is dropped.
+    pub fn view(&self) -> View<'_> {
+        View {
+            catalogue: self,
+            head: self.head.read().unwrap_or_else(PoisonError::into_inner),
+        }
+    }
+
+    /// The last commit.
+    pub fn commit_record(&self) -> Option<Commit> {
+        self.view().head.as_ref().map(|head| head.commit.clone())
+    }
+
+    /// What the last commit's snapshot says.
+    pub fn snapshot(&self) -> Option<Snapshot> {
+        self.view().head.as_ref().map(|head| head.snapshot.clone())
+    }
+
+    /// A leaf of the tree.
+    ///
+    /// Errors: `CatalogueError`.
+    pub fn leaf(&self, key: &LeafKey) -> Result<Option<LeafValue>, CatalogueError> {
+        self.db.leaf(key.as_bytes())
+    }
+
+    /// A staged leaf.
+    ///
+    /// Errors: `CatalogueError`.
+    pub fn staged(&self, key: &LeafKey) -> Result<Option<LeafValue>, CatalogueError> {
+        self.db.staged(key.as_bytes())
+    }
+
+    /// The names directly below a directory of a volume (`facility/label` or
+    /// deeper) at which the tree has leaves.
+    ///
+    /// Errors: `CatalogueError`.
+    pub fn names_below(&self, path: &[u8]) -> Result<Vec<Vec<u8>>, CatalogueError> {
+        let mut names = Vec::new();
+        for kind in KINDS {
+            for child in self.db.children(path, kind) {
+                let (child, digest) = child?;
+                if digest.is_some() {
+                    names.push(hikae_protocol::tree::name_in_parent(&child).to_vec());
+                }
+            }
+        }
+        names.sort_unstable();
+        names.dedup();
+        Ok(names)
+    }
+
+    /// The record of a leaf of the tree.
+    ///
+    /// Errors: `CatalogueError`.
+    pub fn leaf_record(&self, key: &LeafKey) -> Result<Option<LeafRecord>, CatalogueError> {
+        let value = self.leaf(key)?;
+        value.map(|value| self.record(value.place)).transpose()
+    }
+
+    /// The number that the next commit gets.
+    pub fn next_commit(&self) -> u64 {
+        self.view().head.as_ref().map_or(1, |head| head.number + 1)
+    }
+
+    /// Every staged leaf, in canonical order.
+    ///
+    /// Errors: `CatalogueError`.
+    pub fn all_staged(&self) -> Result<Vec<(LeafKey, LeafValue)>, CatalogueError> {
+        self.db.all_staged().collect()
+    }
+
+    /// What the tree and its counts become with these leaves.
+    ///
+    /// Errors: `CatalogueError`.
+    pub fn with_leaves(
+        &self,
+        leaves: &[(LeafKey, LeafValue)],
+    ) -> Result<(TreeUpdate, Totals), CatalogueError> {
+        let view = self.view();
+        let mut totals = view
+            .head
+            .as_ref()
+            .map_or(Totals::default(), |head| head.totals);
+        drop(view);
+        for (key, value) in leaves {
+            totals.replace(self.leaf(key)?.as_ref(), value);
+        }
+        let update = self.with_digests(leaves.iter().map(|(key, value)| (key, value.digest)))?;
+        Ok((update, totals))
+    }
+
+    /// Whether the leaves add up to the root that was signed. Damage can take
+    /// some away; nothing may be signed or believed of such a tree until they
+    /// are there again.
+    ///
+    /// Errors: `CatalogueError`.
+    pub fn is_whole(&self) -> Result<bool, CatalogueError> {
+        let own = self.with_digests([])?.root;
+        Ok(self.snapshot().is_none_or(|snapshot| snapshot.root == own))
+    }
+
+    /// What the tree becomes with these digests.
+    ///
+    /// Errors: `CatalogueError`.
+    pub fn with_digests<'a>(
+        &self,
+        leaves: impl IntoIterator<Item = (&'a LeafKey, Option<Digest>)>,
+    ) -> Result<TreeUpdate, CatalogueError> {
+        update(&self.db, leaves)
+    }
+
+    /// Leaves that the node's own commits after `number` brought, in canonical
+    /// order.
+    ///
+    /// Errors: `CatalogueError`.
+    pub fn committed_since(&self, number: u64) -> Result<Vec<LeafKey>, CatalogueError> {
+        let keys: Result<Vec<LeafKey>, _> = self.db.committed_since(number).collect();
+        let mut keys = keys?;
+        keys.sort_unstable();
+        Ok(keys)
+    }
+
+    /// Leaves of the tree with contents that the source could not hand out,
+    /// in canonical order.
+    ///
+    /// Errors: `CatalogueError`.
+    pub fn lacking(&self) -> Result<Vec<LeafKey>, CatalogueError> {
+        self.db.lacking().collect()
+    }
+}
+
+impl View<'_> {
+    pub(super) fn db(&self) -> &Db {
+        &self.catalogue.db
+    }
+
+    /// The last commit and its snapshot.
+    pub fn head(&self) -> Option<(&Commit, &Snapshot)> {
+        self.head
+            .as_ref()
+            .map(|head| (&head.commit, &head.snapshot))
+    }
+
+    /// Leaves that changed after the signer's commit `sequence`, in canonical
+    /// order. Numbers beyond the last commit's are of an earlier epoch: such
+    /// leaves did not change in this one.
+    ///
+    /// Errors: `CatalogueError`.
+    pub fn changed_since(
+        &self,
+        sequence: u64,
+    ) -> Result<Vec<(LeafKey, LeafValue)>, CatalogueError> {
+        let last = self
+            .head()
+            .map_or(0, |(_, snapshot)| snapshot.cursor.sequence);
+        let mut leaves = Vec::new();
+        for key in self.catalogue.db.changed_since(sequence) {
+            let key = key?;
+            let value = self.catalogue.leaf(&key)?;
+            leaves.extend(
+                value
+                    .filter(|value| value.sequence <= last)
+                    .map(|value| (key, value)),
+            );
+        }
+        leaves.sort_unstable_by(|one, two| one.0.cmp(&two.0));
+        Ok(leaves)
+    }
+
+    /// Every leaf at or below a path (`facility/label…`; empty: all), in
+    /// canonical order; those without entries too.
+    ///
+    /// Errors: `CatalogueError`.
+    pub fn leaves_below(&self, path: &[u8]) -> Result<Vec<(LeafKey, LeafValue)>, CatalogueError> {
+        let leaves: Result<Vec<_>, _> = self.catalogue.db.leaves_below(path).collect();
+        let mut leaves = leaves?;
+        leaves.sort_unstable_by(|one, two| one.0.cmp(&two.0));
+        Ok(leaves)
+    }
+}
