@@ -56,8 +56,7 @@ struct Count {
 }
 
 impl Count {
-    /// How long the next guess waits. A clock that was turned back makes
-    /// nobody wait longer than from now.
+    /// How long the next guess waits.
     fn wait(self, now_ms: u64) -> Duration {
         let Some(over) = self.wrong.checked_sub(FREE) else {
             return Duration::ZERO;
@@ -93,11 +92,18 @@ impl Guesses {
     ) -> Result<Result<T, CatalogueError>, GuessError> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let path = self.home.join(FILE);
-        let count = match read_record_at::<Count>(&path)? {
+        let mut count = match read_record_at::<Count>(&path)? {
             Record::Value(count) => count,
             Record::Absent | Record::Garbled => Count::default(),
         };
-        let wait = count.wait(now_ms());
+        let now = now_ms();
+        if count.last_ms > now {
+            // The clock was turned back: who waits does so from now on, not
+            // until that time comes.
+            count.last_ms = now;
+            write_record_at(&path, &count)?;
+        }
+        let wait = count.wait(now);
         if !wait.is_zero() {
             return Err(GuessError::Wait {
                 home: self.home.clone(),
@@ -152,16 +158,23 @@ mod tests {
         );
         assert_eq!(wait(u32::MAX, 0), 300_000);
         assert_eq!([999, 1000, 5000].map(|after| wait(5, after)), [1, 0, 0]);
-        // The clock was turned back.
-        assert_eq!(
-            Count {
-                wrong: 6,
-                last_ms: 1 << 50
-            }
-            .wait(5)
-            .as_millis(),
-            2000
-        );
+    }
+
+    /// A clock that was years ahead when somebody guessed, and is right now,
+    /// locks nobody out for years.
+    #[test]
+    fn a_clock_that_was_turned_back_waits_from_now() {
+        let home = tempfile::tempdir().unwrap();
+        let count = Count {
+            wrong: FREE,
+            last_ms: now_ms() + (1 << 40),
+        };
+        write_record_at(&home.path().join(FILE), &count).unwrap();
+        let guesses = Guesses::of(home.path());
+        let error = guesses.counted(|| Ok(())).unwrap_err().to_string();
+        assert!(error.contains("is looked at in 1 s"), "{error}");
+        std::thread::sleep(FIRST_WAIT);
+        guesses.counted(|| Ok(())).unwrap().unwrap();
     }
 
     /// [S10-10] the count is on the disk before the refusal; while it waits
