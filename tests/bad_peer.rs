@@ -35,7 +35,7 @@ use hikae_protocol::pack::PackBuilder;
 use hikae_protocol::snapshot::{Cursor, Epoch, NodeId, SignedSnapshot, Snapshot, VerifiedSnapshot};
 use serde::Serialize;
 
-use harness::{Ran, Site, hikae_under, look, record};
+use harness::{Ran, Site, hikae_under, look, noise, record};
 use quic::{Client, Evil, Say, written};
 use tale::*;
 

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use harness::{
-    Disk, Ran, Seen, Site, assert_same, differences, has_program, look, record, skipped,
+    Disk, Ran, Seen, Site, assert_same, differences, has_program, look, noise, record, skipped,
     unprivileged,
 };
 use serde_json::Value;
@@ -693,20 +693,6 @@ fn an_unreadable_file_behind_a_hundred_links_still_fails_the_scan() {
     assert!(named.contains(&path(B, 3, 1)), "{named}");
     mode(&file, 0o644);
     converges(&site);
-}
-
-/// Bytes that do not compress and differ by seed.
-fn noise(length: usize, seed: u64) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut bytes = Vec::with_capacity(length + 8);
-    while bytes.len() < length {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.extend_from_slice(&state.to_le_bytes());
-    }
-    bytes.truncate(length);
-    bytes
 }
 
 #[test]

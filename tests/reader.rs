@@ -14,7 +14,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
-use harness::{Site, assert_same, copy, differences, look};
+use harness::{Site, assert_same, copy, differences, look, noise};
 use hikae_protocol::digest::Domain;
 use serde_json::Value;
 
@@ -204,20 +204,6 @@ fn another_reader_joins_a_record_in_pages() {
     read_whole(&store(&site, "center"), &[]);
 }
 
-/// Bytes that no compression makes less.
-fn noise(seed: u64, length: usize) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut bytes = Vec::with_capacity(length + 8);
-    while bytes.len() < length {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.extend(state.to_le_bytes());
-    }
-    bytes.truncate(length);
-    bytes
-}
-
 /// [S9-10] [S9-15] [S9-16] [S10-8] [S10-9] as somebody else reads them: a store
 /// of more than one segment with its checkpoint, what a compaction left of it,
 /// and both after the index was made anew.
@@ -248,7 +234,7 @@ fn another_reader_reads_a_checkpoint_and_what_a_compaction_left() {
     assert_eq!(report["checkpoint"], false, "nothing is due yet");
     // More than fits in a segment, so that a checkpoint is due.
     for number in 0..70 {
-        put(1_000_003, &format!("{number:02}"), &noise(number, 1 << 20));
+        put(1_000_003, &format!("{number:02}"), &noise(1 << 20, number));
     }
     put(1_000_001, "one_more", b"b");
     day();

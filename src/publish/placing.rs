@@ -64,13 +64,14 @@ impl Placing<'_> {
         };
         let items = self.catalogue.items(block);
         self.place_each(placements, |placement, file| {
-            let ContentPlace::Item { index, .. } = placement.place else {
-                return Ok(());
+            let content = match (placement.place, &items) {
+                (ContentPlace::Item { index, .. }, Ok(items)) => items.get(index),
+                _ => None,
             };
-            match items.as_ref().map(|items| items.get(index)) {
-                Ok(Some(content)) => file(content),
+            match content {
+                Some(content) => file(content),
                 // Asked for once more, for its error.
-                _ => self.catalogue.content(placement.place, |piece| file(piece)),
+                None => self.catalogue.content(placement.place, |piece| file(piece)),
             }
         })
     }

@@ -14,7 +14,7 @@ use hikae_protocol::tree::{Child, ChildKind, child_path, node_digest};
 
 use super::quic::{Evil, Say};
 use super::tale::*;
-use super::{copied, key_of, look, point_at, sync_within, tell};
+use super::{copied, key_of, look, noise, point_at, sync_within, tell};
 
 impl Tale {
     fn digests(&self) -> BTreeMap<LeafKey, Digest> {

@@ -19,6 +19,7 @@ use hikae_protocol::snapshot::{Cursor, Epoch, SignedSnapshot, Snapshot, Verified
 use hikae_protocol::tree::oracle_root;
 use serde::Serialize;
 
+use super::harness::noise;
 use super::quic::{Say, written};
 use crate::harness::record;
 
@@ -262,18 +263,4 @@ pub(crate) fn raw(kind: FrameKind, payload: Vec<u8>) -> Frame {
         kind,
         payload: payload.into(),
     }
-}
-
-/// Bytes that do not compress and differ by seed.
-pub(crate) fn noise(length: usize, seed: u64) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut bytes = Vec::with_capacity(length + 8);
-    while bytes.len() < length {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.extend_from_slice(&state.to_le_bytes());
-    }
-    bytes.truncate(length);
-    bytes
 }

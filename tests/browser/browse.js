@@ -145,4 +145,7 @@ async function signIn(page, user, code) {
   seen.storage = await page.evaluate(() => ({ local: localStorage.length, session: sessionStorage.length }));
   await browser.close();
   process.stdout.write(JSON.stringify(seen));
-})().catch((error) => { process.stdout.write(JSON.stringify({ ...seen, failed: String(error.stack || error) })); process.exit(1); });
+})().catch((error) => {
+  // All of it before the end: a pipe takes 64 KiB at a time.
+  process.stdout.write(JSON.stringify({ ...seen, failed: String(error.stack || error) }), () => process.exit(1));
+});

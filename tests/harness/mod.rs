@@ -189,3 +189,12 @@ pub fn cursor(value: &Value) -> Cursor {
     let number = |name: &str| value[name].as_u64().unwrap_or(0);
     (number("epoch"), number("sequence"))
 }
+
+/// Bytes that do not compress and differ by seed.
+pub fn noise(length: usize, seed: u64) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    let seed = seed.to_le_bytes();
+    let mut noise = blake3::Hasher::new().update(&seed).finalize_xof();
+    noise.fill(&mut bytes);
+    bytes
+}

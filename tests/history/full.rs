@@ -2,16 +2,7 @@
 
 use std::fs;
 
-use super::harness::{Disk, Site, assert_same_files, look};
-
-fn noise(seed: u64, bytes: usize) -> Vec<u8> {
-    let mut noise = vec![0; bytes];
-    blake3::Hasher::new()
-        .update(&seed.to_le_bytes())
-        .finalize_xof()
-        .fill(&mut noise);
-    noise
-}
+use super::harness::{Disk, Site, assert_same_files, look, noise};
 
 /// Whatever is left of the disk that has the store, from some megabytes to no
 /// byte: a sync fails by the name of the disk, each snapshot is listed and
@@ -43,7 +34,7 @@ fn a_full_disk_keeps_history_and_stops_taking_new() {
     }
     // More than there is room for.
     for at in 0..60 {
-        site.put(&format!("0410000001/STD01/noise{at}"), &noise(at, 100_000));
+        site.put(&format!("0410000001/STD01/noise{at}"), &noise(100_000, at));
     }
     site.center(&["scan", "--walk"]).ok();
     for free in [4_000_000, 200_000, 0] {

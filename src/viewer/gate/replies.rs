@@ -13,11 +13,7 @@ impl Gate {
             "この患者、記録、またはスナップショットはこの端末にはありません。",
             "This device has no such patient, record or snapshot.",
         );
-        let frame = self.frame(user, request, title);
-        Reply::Page {
-            status: 404,
-            markup: layout::message(&frame.frame(), title, text),
-        }
+        self.message(user, request, (404, title, text))
     }
 
     /// The page that says no: the same for what is not there.
@@ -28,11 +24,7 @@ impl Gate {
             "この診療録やページを見る権限がありません。操作は記録されました。",
             "You have no right to see this record or page. This was logged.",
         );
-        let frame = self.frame(user, request, title);
-        Reply::Page {
-            status: 403,
-            markup: layout::message(&frame.frame(), title, text),
-        }
+        self.message(user, request, (403, title, text))
     }
 
     /// The page of a failure, which says nothing of a patient.
@@ -55,9 +47,18 @@ impl Gate {
                 "The store can't be read.",
             ),
         };
+        self.message(user, request, (500, title, text))
+    }
+
+    fn message(
+        &self,
+        user: &User,
+        request: &Request,
+        (status, title, text): (u16, &str, &str),
+    ) -> Reply {
         let frame = self.frame(user, request, title);
         Reply::Page {
-            status: 500,
+            status,
             markup: layout::message(&frame.frame(), title, text),
         }
     }
