@@ -1,22 +1,22 @@
 //! The catalogue as a whole: open, look up, stage, commit, close.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use hikae_protocol::digest::Digest;
-use hikae_protocol::message::decode;
 use hikae_protocol::objectpath::LeafKey;
 use hikae_protocol::pack::{Items, Pack, PackBuilder};
 use hikae_protocol::snapshot::{Snapshot, VerifiedSnapshot};
 use hikae_protocol::tree::ChildKind;
 use serde::Serialize;
 
+use super::chunks::each_chunk;
 use super::commit::{Commit, Totals};
 use super::db::Db;
 use super::item::{Prune, encode};
 use super::leaf::{ContentPlace, LeafRecord, RecordPlace};
-use super::tree::{TreeUpdate, update};
+use super::tree::TreeUpdate;
 use super::value::LeafValue;
 use super::{CatalogueError, checkpoint, rebuild};
 use crate::disk::{StoreFiles, StoreFolder};
@@ -79,6 +79,8 @@ pub struct Catalogue {
     /// Leaves whose newest records were damaged: what those were.
     pub(super) lost: Mutex<HashMap<LeafKey, LostRecord>>,
     rebuilt: Option<RebuildReport>,
+    /// Counts by volume, once somebody asked for them.
+    pub(super) volume_totals: Mutex<Option<BTreeMap<Vec<u8>, Totals>>>,
 }
 
 /// Sizes of a store's files.
@@ -162,6 +164,7 @@ impl Catalogue {
             blocks: RwLock::new(opened.blocks),
             head: RwLock::new(opened.head),
             rebuilt: opened.report,
+            volume_totals: Mutex::new(None),
         })
     }
 
@@ -212,6 +215,13 @@ impl Catalogue {
     /// What the last commit's snapshot says.
     pub fn snapshot(&self) -> Option<Snapshot> {
         self.view().head.as_ref().map(|head| head.snapshot.clone())
+    }
+
+    /// Counts of the last commit's tree.
+    pub(super) fn totals(&self) -> Totals {
+        let view = self.view();
+        let totals = view.head.as_ref().map(|head| head.totals);
+        totals.unwrap_or_default()
     }
 
     /// A leaf of the tree.
@@ -354,7 +364,7 @@ impl Catalogue {
             .collect()
     }
 
-    /// Hands a stored content to `each`, piece by piece.
+    /// Hands a stored content to `each`, chunk by chunk.
     ///
     /// Errors: `CatalogueError`, and whatever `each` returns.
     pub fn content<E: From<CatalogueError>>(
@@ -370,29 +380,18 @@ impl Catalogue {
             }
         };
         match place {
-            ContentPlace::Storage | ContentPlace::Lacking => {
-                Err(missing(RecordPlace { block: 0, index: 0 }).into())
-            }
             ContentPlace::Item { block, index } => {
                 let (items, index) = item(block, index)?;
                 each(items.get(index).unwrap_or_default())
             }
-            ContentPlace::Pieces { block, index } => {
-                let (items, index) = item(block, index)?;
-                let wrong = |source| CatalogueError::Record {
-                    block,
-                    index,
-                    expected: "list of pieces",
-                    source,
-                };
-                let pieces: Vec<(u64, u32)> =
-                    decode(items.get(index).unwrap_or_default()).map_err(wrong)?;
-                for (block, index) in pieces {
-                    let (items, index) = item(block, index)?;
-                    each(items.get(index).unwrap_or_default())?;
-                }
-                Ok(())
+            ContentPlace::Chunks { block, index } => {
+                let list = RecordPlace { block, index };
+                each_chunk(self, list, |_| (), |chunk| self.chunk(chunk, &mut each))
             }
+            ContentPlace::Storage
+            | ContentPlace::Lacking
+            | ContentPlace::Partial { .. }
+            | ContentPlace::NotHeld => Err(missing(RecordPlace { block: 0, index: 0 }).into()),
         }
     }
 
@@ -426,46 +425,6 @@ impl Catalogue {
         self.db.all_staged().collect()
     }
 
-    /// What the tree and its counts become with these leaves.
-    ///
-    /// Errors: `CatalogueError`.
-    pub fn with_leaves(
-        &self,
-        leaves: &[(LeafKey, LeafValue)],
-    ) -> Result<(TreeUpdate, Totals), CatalogueError> {
-        let view = self.view();
-        let mut totals = view
-            .head
-            .as_ref()
-            .map_or(Totals::default(), |head| head.totals);
-        drop(view);
-        for (key, value) in leaves {
-            totals.replace(self.leaf(key)?.as_ref(), value);
-        }
-        let update = self.with_digests(leaves.iter().map(|(key, value)| (key, value.digest)))?;
-        Ok((update, totals))
-    }
-
-    /// Whether the leaves add up to the root that was signed. Damage can take
-    /// some away; nothing may be signed or believed of such a tree until they
-    /// are there again.
-    ///
-    /// Errors: `CatalogueError`.
-    pub fn is_whole(&self) -> Result<bool, CatalogueError> {
-        let own = self.with_digests([])?.root;
-        Ok(self.snapshot().is_none_or(|snapshot| snapshot.root == own))
-    }
-
-    /// What the tree becomes with these digests.
-    ///
-    /// Errors: `CatalogueError`.
-    pub fn with_digests<'a>(
-        &self,
-        leaves: impl IntoIterator<Item = (&'a LeafKey, Option<Digest>)>,
-    ) -> Result<TreeUpdate, CatalogueError> {
-        update(&self.db, leaves)
-    }
-
     /// Bytes that name facilities or patients, as they are kept beside the
     /// segments under a name: sealed where the store is.
     ///
@@ -494,6 +453,18 @@ impl Catalogue {
     /// Errors: `CatalogueError::Segment`.
     pub fn sync(&self) -> Result<(), CatalogueError> {
         Ok(self.log().sync()?)
+    }
+
+    /// The same, if much was appended since, or some of it some time ago: what
+    /// is staged then survives a power cut before the commit.
+    ///
+    /// Errors: `CatalogueError::Segment`.
+    pub fn sync_if_due(&self) -> Result<(), CatalogueError> {
+        let mut log = self.log();
+        match log.is_sync_due() {
+            true => Ok(log.sync()?),
+            false => Ok(()),
+        }
     }
 
     /// Makes the staged leaves, with which tree and counts become `update` and
@@ -531,6 +502,7 @@ impl Catalogue {
         self.append(BlockKind::Commit, &pack)?;
         self.sync()?;
         let mut head = self.head.write().unwrap_or_else(PoisonError::into_inner);
+        self.count_volumes(staged)?;
         self.db.apply(staged)?;
         self.db.set_nodes(&update.nodes)?;
         self.db.unstage([])?;
@@ -632,6 +604,10 @@ impl Catalogue {
 impl View<'_> {
     pub(super) fn db(&self) -> &Db {
         &self.catalogue.db
+    }
+
+    pub(super) fn catalogue(&self) -> &Catalogue {
+        self.catalogue
     }
 
     /// The last commit and its snapshot.

@@ -1,6 +1,7 @@
 //! A replica: pulls from a source, keeps what it pulled in its store, and
 //! shows it as a tree.
 
+mod filter;
 mod guard;
 mod holdings;
 mod promote;
@@ -9,6 +10,7 @@ mod restore;
 mod scrub;
 mod verify;
 
+pub use filter::Sparse;
 pub use guard::{Counts, DecisionOptions, DecisionReport, GuardError, HeldState, HeldVolume};
 pub use promote::{PromoteError, PromoteReport};
 pub use repair::RepairReport;
@@ -33,6 +35,7 @@ use super::peers::PeerBook;
 use super::prune::{Keep, PruneReport, begin_prune};
 use crate::catalogue::{Catalogue, CatalogueError, LeafRecord};
 use crate::config::{Config, Source};
+use crate::plan::Filter;
 use crate::progress::Monitor;
 use crate::publish::{PublishError, PublishReport, PublishedMark};
 use crate::seal::Passphrase;
@@ -110,6 +113,8 @@ pub struct SyncReport {
     pub left_out_total: u64,
     /// The first of those, by name.
     pub left_out: Vec<LeftOut>,
+    /// What is not held here by the filter; none where everything is.
+    pub sparse: Option<Sparse>,
     /// Volumes of which something is held by the guard.
     pub held: Vec<HeldVolume>,
     /// Settings that this version does not act on, or that reach less far
@@ -261,6 +266,8 @@ impl Replica {
         if self.config().source.is_empty() {
             return Err(ReplicaError::NoSource);
         }
+        let filter = self.filter();
+        tokio::task::block_in_place(|| self.refilter(&filter, monitor))?;
         let mut failures = Vec::new();
         let mut best: Option<SyncReport> = None;
         let (mut reaching, mut awaited) = self.reach(monitor);
@@ -268,7 +275,10 @@ impl Replica {
             let source = reached.source;
             awaited -= usize::from(!reached.rested);
             let pulled = match reached.link {
-                Ok(link) => self.sync_from(source, link, started, monitor).await,
+                Ok(link) => {
+                    self.sync_from(source, link, &filter, started, monitor)
+                        .await
+                }
                 Err(error) => Err(error),
             };
             match pulled {
@@ -344,6 +354,7 @@ impl Replica {
         &self,
         source: &Source,
         (link, mut notes): Connected,
+        filter: &Filter,
         started: Instant,
         monitor: &dyn Monitor,
     ) -> Result<SyncReport, SourceError> {
@@ -356,7 +367,7 @@ impl Replica {
             &link,
             &self.catalogue,
             source.signer(),
-            self.config().tree.as_deref(),
+            (filter, self.config().tree.as_deref()),
             monitor,
         )
         .await;
@@ -439,6 +450,7 @@ impl Replica {
         report.entries = snapshot.entries;
         report.bytes = snapshot.bytes;
         (report.left_out_total, report.left_out) = self.left_out()?;
+        report.sparse = self.sparse()?;
         Ok(())
     }
 

@@ -149,7 +149,7 @@ impl Replica {
                     file.content = ContentPlace::Item { block, index };
                     report.contents_from_tree += 1;
                 }
-                None if file.content == ContentPlace::Lacking => {}
+                None if file.content.is_lacking() => {}
                 None => {
                     file.content = ContentPlace::Lacking;
                     report.contents_asked += 1;
