@@ -113,6 +113,33 @@ fn a_wrong_type_is_named_with_its_line() {
 }
 
 #[test]
+fn a_bad_filter_or_grant_is_named() {
+    refused(
+        center("[filter]\nkinds = [\"ADT-*\"]\n").as_bytes(),
+        &["a center has no [filter]"],
+    );
+    for (filter, expected) in [
+        ("volumes = []", "[filter] volumes"),
+        ("kinds = []", "[filter] kinds"),
+        ("kinds = [\"\"]", "[filter] kinds"),
+        ("volumes = [\"0410000001\"]", "facility/label"),
+        ("since = \"0s\"", "more than no time"),
+        ("since = \"soon\"", "no span of time"),
+        ("kind = [\"ADT-*\"]", "kinds"),
+    ] {
+        refused(
+            backup(&format!("[filter]\n{filter}\n")).as_bytes(),
+            &[expected],
+        );
+    }
+    let peer = format!("[[peer]]\nname = \"a\"\nid = \"{ID}\"\nvolumes = [\"x\"]\n");
+    refused(
+        center(&peer).as_bytes(),
+        &["[[peer]] \"a\" volumes", "facility/label"],
+    );
+}
+
+#[test]
 fn a_bad_rate_hours_span_address_or_id_is_named_with_its_line_and_an_example() {
     for rate in [
         "800 Mbps",

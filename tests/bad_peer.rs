@@ -6,6 +6,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that can not go on fails")]
 
+#[path = "bad_peer/bare.rs"]
+mod bare;
 mod harness;
 #[path = "bad_peer/lists.rs"]
 mod lists;
@@ -23,12 +25,13 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use ed25519_dalek::{Signer, SigningKey};
+use hikae_protocol::chunk::Chunk;
 use hikae_protocol::digest::{Digest, parse_hex};
 use hikae_protocol::frame::{Frame, FrameKind};
-use hikae_protocol::limits::PACK_RAW_BYTES_MAX;
+use hikae_protocol::limits::{CHUNKS_MAX, PACK_RAW_BYTES_MAX};
 use hikae_protocol::message::{
-    Acknowledge, ContentForm, Contents, Delta, DeltaEntry, DeltaState, Fetch, LeafDelta, LeafProof,
-    LeafWant, Pull, Range, Refused, RefusedCode,
+    Acknowledge, ChunkAt, Chunks, ContentForm, Contents, Delta, DeltaEntry, DeltaState, Fetch,
+    LeafDelta, LeafProof, LeafWant, Pull, Range, Refused, RefusedCode,
 };
 use hikae_protocol::objectpath::{LeafKey, ObjectPath};
 use hikae_protocol::pack::PackBuilder;
@@ -265,8 +268,13 @@ fn nonsense_from_a_known_client_is_refused_and_the_center_goes_on() {
     let range = Range {
         path: ObjectPath::parse(b"x").unwrap(),
         digest: Digest([0; 32]),
-        offset: u64::MAX,
-        length: u32::MAX,
+        chunk: Some(ChunkAt {
+            offset: u64::MAX,
+            chunk: Chunk {
+                digest: Digest([0; 32]),
+                bytes: u32::MAX,
+            },
+        }),
     };
     let contents = |ranges: Vec<Range>| Contents {
         to,
@@ -281,9 +289,15 @@ fn nonsense_from_a_known_client_is_refused_and_the_center_goes_on() {
         raw(FrameKind::Fetch, postcard::to_stdvec(&fetch).unwrap())
     };
     let small = Range {
-        offset: 0,
-        length: 0,
+        chunk: None,
         ..range.clone()
+    };
+    let chunks = Chunks {
+        to,
+        key: leaf.clone(),
+        path: ObjectPath::parse(b"x").unwrap(),
+        digest: Digest([0; 32]),
+        from: u64::MAX,
     };
     let nonsense: Vec<(&str, Vec<u8>)> = vec![
         ("an unknown kind", vec![0xee, 0, 0, 0, 0]),
@@ -320,6 +334,7 @@ fn nonsense_from_a_known_client_is_refused_and_the_center_goes_on() {
                 &Fetch {
                     to,
                     leaves: vec![want.clone(); 5_000],
+                    only: None,
                 },
             )),
         ),
@@ -335,12 +350,21 @@ fn nonsense_from_a_known_client_is_refused_and_the_center_goes_on() {
             written(&message(FrameKind::Contents, &contents(vec![small; 5_000]))),
         ),
         (
+            "chunks beyond everything",
+            written(&message(FrameKind::Chunks, &chunks)),
+        ),
+        (
+            "chunks that do not decode",
+            written(&raw(FrameKind::Chunks, noise(5_000, 4))),
+        ),
+        (
             "another epoch",
             written(&message(
                 FrameKind::Fetch,
                 &Fetch {
                     to,
                     leaves: vec![want],
+                    only: None,
                 },
             )),
         ),
@@ -485,7 +509,7 @@ fn lies_in_frames_are_refused_and_named() {
             "where an offer was due",
             |_, request| {
                 at(FrameKind::Pull, request, || {
-                    vec![Say::Frame(message(FrameKind::Pull, &Pull { have: None }))]
+                    vec![Say::Frame(message(FrameKind::Pull, &Pull::all(None)))]
                 })
             },
         ),
@@ -959,7 +983,7 @@ fn lies_in_contents_are_refused_and_named() {
     tell(&[
         (
             "one flipped byte of a large content",
-            "is not the proven one",
+            "not the listed one",
             |tale, request| {
                 at(FrameKind::Contents, request, || {
                     let mut ranges = tale.ranges(request);
@@ -968,29 +992,21 @@ fn lies_in_contents_are_refused_and_named() {
                 })
             },
         ),
-        (
-            "a shorter piece",
-            "is not the proven one",
-            |tale, request| {
-                at(FrameKind::Contents, request, || {
-                    let mut ranges = tale.ranges(request);
-                    ranges[0].pop();
-                    vec![ranges_of(&ranges)]
-                })
-            },
-        ),
-        (
-            "a longer piece",
-            "is not the proven one",
-            |tale, request| {
-                at(FrameKind::Contents, request, || {
-                    let mut ranges = tale.ranges(request);
-                    ranges[0].extend_from_slice(&[0; 1_000_000]);
-                    vec![ranges_of(&ranges)]
-                })
-            },
-        ),
-        ("no piece", "is not the proven one", |_, request| {
+        ("a shorter piece", "not the listed one", |tale, request| {
+            at(FrameKind::Contents, request, || {
+                let mut ranges = tale.ranges(request);
+                ranges[0].pop();
+                vec![ranges_of(&ranges)]
+            })
+        }),
+        ("a longer piece", "not the listed one", |tale, request| {
+            at(FrameKind::Contents, request, || {
+                let mut ranges = tale.ranges(request);
+                ranges[0].extend_from_slice(&[0; 1_000_000]);
+                vec![ranges_of(&ranges)]
+            })
+        }),
+        ("no piece", "fewer chunks", |_, request| {
             at(FrameKind::Contents, request, || vec![ranges_of(&[])])
         }),
         (
@@ -1011,6 +1027,85 @@ fn lies_in_contents_are_refused_and_named() {
                 vec![Say::Frame(raw(FrameKind::Ranges, bomb(1_000_000)))]
             })
         }),
+        (
+            "a list of one chunk too many",
+            "a list of 513 chunks",
+            |tale, request| {
+                lists(tale, request, |chunks| {
+                    *chunks = vec![
+                        Chunk {
+                            bytes: 40_000,
+                            ..chunks[0]
+                        };
+                        CHUNKS_MAX + 1
+                    ];
+                })
+            },
+        ),
+        (
+            "a list that goes beyond the end",
+            "beyond the end",
+            |tale, request| {
+                lists(tale, request, |chunks| {
+                    let more = chunks[0];
+                    chunks.push(more);
+                })
+            },
+        ),
+        ("an empty chunk", "a chunk of 0 bytes", |tale, request| {
+            lists(tale, request, |chunks| chunks[0].bytes = 0)
+        }),
+        (
+            "a chunk too short",
+            "a chunk of 32767 bytes",
+            |tale, request| lists(tale, request, |chunks| chunks[0].bytes = 32_767),
+        ),
+        (
+            "a chunk too long",
+            "a chunk of 524289 bytes",
+            |tale, request| lists(tale, request, |chunks| chunks[0].bytes = 524_289),
+        ),
+        ("a chunk of 4 GiB", "beyond the end", |tale, request| {
+            lists(tale, request, |chunks| chunks[0].bytes = u32::MAX)
+        }),
+        (
+            "a chunk with another digest than its bytes",
+            "not the listed one",
+            |tale, request| lists(tale, request, |chunks| chunks[1].digest = Digest([9; 32])),
+        ),
+        (
+            "two chunks of one digest",
+            "not the listed one",
+            |tale, request| {
+                lists(tale, request, |chunks| {
+                    let (one, two) = (chunks[0], chunks[1]);
+                    chunks[0] = Chunk {
+                        digest: two.digest,
+                        ..one
+                    };
+                    assert_ne!(one.bytes, two.bytes);
+                })
+            },
+        ),
+        (
+            "another kind than a list",
+            "where ChunkList was due",
+            |_, request| at(FrameKind::Chunks, request, || vec![end_of(0)]),
+        ),
+        (
+            "a list that does not decode",
+            "does not decode",
+            |_, request| {
+                at(FrameKind::Chunks, request, || {
+                    vec![Say::Frame(raw(FrameKind::ChunkList, noise(700, 8)))]
+                })
+            },
+        ),
+        ("a list over its bound", "over its bound", |_, request| {
+            at(FrameKind::Chunks, request, || {
+                vec![Say::Bytes(vec![0x22, 1, 128, 0, 0])]
+            })
+        }),
         ("half a piece", "too early", |tale, request| {
             at(FrameKind::Contents, request, || {
                 vec![cut(ranges_of(&tale.ranges(request)), 5_000)]
@@ -1027,6 +1122,15 @@ fn lies_in_contents_are_refused_and_named() {
             |tale, request| small_later(tale, request, |ranges| ranges[1][0] ^= 1),
         ),
     ]);
+}
+
+/// The list of chunks, but for a change.
+fn lists(tale: &Tale, request: &Frame, change: impl Fn(&mut Vec<Chunk>)) -> Option<Vec<Say>> {
+    at(FrameKind::Chunks, request, || {
+        let mut chunks = tale.chunks(request);
+        change(&mut chunks);
+        vec![list_of(chunks)]
+    })
 }
 
 /// Small contents do not come along; when they are asked for, this.

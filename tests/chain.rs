@@ -13,3 +13,5 @@ mod compare;
 mod node;
 #[path = "chain/serving.rs"]
 mod serving;
+#[path = "chain/sparse.rs"]
+mod sparse;

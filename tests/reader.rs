@@ -204,6 +204,37 @@ fn another_reader_joins_a_record_in_pages() {
     read_whole(&store(&site, "center"), &[]);
 }
 
+/// [S9-29] as somebody else reads it: a sparse store, whose tree has the signed
+/// root though a volume is bare and contents are left out.
+#[test]
+fn another_reader_reads_a_sparse_store() {
+    let site = Site::generated(2, 6, 60);
+    site.put("0410000002/STD01/beside", b"a leaf of the volume itself");
+    let file = site.path("backup/hikae.toml");
+    let whole = fs::read_to_string(&file).unwrap();
+    let volumes = "[filter]\nvolumes = [\"0410000001/*\"]\n";
+    let to = |step: u32| site.text(&format!("read {step}"));
+    let check = |step: u32, filter: &str, bare: bool, left_out: bool| {
+        fs::write(&file, format!("{whole}{filter}")).unwrap();
+        site.center(&["scan", "--walk"]).ok();
+        site.sync().ok();
+        let report = read_whole(&store(&site, "backup"), &["--to", &to(step)]);
+        assert_same(&site.tree(), Path::new(&to(step)));
+        let shown = look(&site.tree());
+        let is_bare = !shown
+            .keys()
+            .any(|path| path.starts_with(b"0410000002/STD01"));
+        assert_eq!(is_bare, bare);
+        assert_eq!(report["not_held"] != 0, left_out, "{report:#}");
+        let source = read_whole(&store(&site, "center"), &[]);
+        assert_eq!(source["root"], report["root"]);
+    };
+    check(1, &format!("{volumes}kinds = [\"OMP-*\"]\n"), true, true);
+    site.day(40);
+    check(2, "", false, false);
+    check(3, volumes, true, false);
+}
+
 /// [S9-10] [S9-15] [S9-16] [S10-8] [S10-9] as somebody else reads them: a store
 /// of more than one segment with its checkpoint, what a compaction left of it,
 /// and both after the index was made anew.

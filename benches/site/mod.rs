@@ -8,9 +8,13 @@ use std::fs;
 use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 /// A number of the environment.
@@ -23,6 +27,56 @@ pub fn number(name: &str, default: u64) -> Result<u64> {
 
 /// A process that ends with its owner.
 pub struct Killed(pub Child);
+
+impl Killed {
+    /// Has it stop cleanly.
+    pub fn end(mut self) -> Result<()> {
+        let pid = Pid::from_raw(self.0.id() as i32).context("no process")?;
+        kill_process(pid, Signal::TERM)?;
+        ensure!(self.0.wait()?.success(), "it did not stop cleanly");
+        Ok(())
+    }
+}
+
+/// The greatest memory of a process until now, bytes; watched by a thread.
+pub struct Peak {
+    is_over: Arc<AtomicBool>,
+    watching: JoinHandle<u64>,
+}
+
+impl Peak {
+    /// Watches the process until its end, or `end`.
+    pub fn of(process: u32) -> Peak {
+        let is_over = Arc::new(AtomicBool::new(false));
+        let until = is_over.clone();
+        let watching = std::thread::spawn(move || {
+            let mut peak = 0;
+            // The kernel keeps the greatest; the last look has it.
+            while let Some(seen) = resident(process) {
+                peak = peak.max(seen);
+                if until.load(Ordering::Relaxed) {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            peak
+        });
+        Peak { is_over, watching }
+    }
+
+    /// What it was.
+    pub fn end(self) -> u64 {
+        self.is_over.store(true, Ordering::Relaxed);
+        self.watching.join().unwrap_or(0)
+    }
+}
+
+fn resident(process: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kilobytes * 1024)
+}
 
 impl Drop for Killed {
     fn drop(&mut self) {
@@ -78,19 +132,27 @@ impl Site {
 
     /// Runs a command; its report.
     pub fn hikae(&self, arguments: &[&str]) -> Result<Value> {
-        let output = Command::new(env!("CARGO_BIN_EXE_hikae"))
+        Ok(self.measured(arguments)?.0)
+    }
+
+    /// Runs a command; its report and the greatest memory it had, bytes.
+    pub fn measured(&self, arguments: &[&str]) -> Result<(Value, u64)> {
+        let child = Command::new(env!("CARGO_BIN_EXE_hikae"))
             .args(arguments)
             .arg("--json")
             .env("HIKAE_LOG", "warn,sled=error")
+            .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
-            .output()?;
+            .spawn()?;
+        let peak = Peak::of(child.id());
+        let output = child.wait_with_output()?;
         ensure!(
             output.status.success(),
             "hikae {}: {}",
             arguments.join(" "),
             String::from_utf8_lossy(&output.stdout)
         );
-        Ok(serde_json::from_slice(&output.stdout)?)
+        Ok((serde_json::from_slice(&output.stdout)?, peak.end()))
     }
 
     /// A center and a backup, new, which publishes a tree or not; gives the UDP

@@ -14,7 +14,7 @@ fn check<T: serde::Serialize + serde::de::DeserializeOwned + PartialEq + std::fm
 
 fuzz_target!(|data: &[u8]| {
     let Some((kind, bytes)) = data.split_first() else { return };
-    match kind % 12 {
+    match kind % 15 {
         0 => check::<Pull>(bytes),
         1 => check::<Offer>(bytes),
         2 => check::<LeafProof>(bytes),
@@ -26,6 +26,9 @@ fuzz_target!(|data: &[u8]| {
         8 => check::<Refused>(bytes),
         9 => check::<Lists>(bytes),
         10 => check::<ListAnswer>(bytes),
+        11 => check::<Chunks>(bytes),
+        12 => check::<ChunkList>(bytes),
+        13 => check::<hikae_protocol::bare::BareVolume>(bytes),
         _ => check::<hikae_protocol::snapshot::Snapshot>(bytes),
     }
 });

@@ -1,12 +1,14 @@
 //! A replica that pulls, and a source that does any of what a source can do in
-//! any order: offers that are signed or not, proofs that ascend or not, ends
-//! that count right or not, frames of any bytes. What the replica takes is
+//! any order: offers that are signed or not, lists of bare volumes that ascend
+//! and have something in them or not, proofs that ascend or not, ends that
+//! count right or not, frames of any bytes. What the replica takes is
 //! what a plain model of the rules takes.
 #![no_main]
 
 use arbitrary::Arbitrary;
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
+use hikae_protocol::bare::BareVolume;
 use hikae_protocol::digest::Digest;
 use hikae_protocol::exchange::{Progress, PullExchange};
 use hikae_protocol::frame::{FRAME_HEADER_BYTES, Frame, FrameHeader, FrameKind};
@@ -19,6 +21,7 @@ use libfuzzer_sys::fuzz_target;
 #[derive(Debug, Arbitrary)]
 enum Step {
     Offer { own_key: bool, sequence: u8, leaves: u8, apart: bool },
+    Bare { volumes: Vec<u8>, entries: u8 },
     Proof { keys: Vec<u8> },
     End { leaves: Option<u8> },
     Raw(Vec<u8>),
@@ -27,7 +30,7 @@ enum Step {
 #[derive(Debug, PartialEq)]
 enum Model {
     Asked,
-    Proving { last: Option<u8>, leaves: u64, leaves_max: u64 },
+    Proving { is_first: bool, last: Option<u8>, leaves: u64, leaves_max: u64 },
     Ended,
 }
 
@@ -48,6 +51,23 @@ fn offer(own_key: bool, sequence: u8, leaves: u8, apart: bool) -> Frame {
     let signed = VerifiedSnapshot::sign(snapshot, &key).expect("it encodes");
     let offer = Offer { snapshot: signed.signed().clone(), base: if apart { ProofBase::Apart } else { ProofBase::Empty } };
     Frame::message(FrameKind::Offer, &offer).expect("it fits")
+}
+
+fn bare(volumes: &[u8], entries: u8) -> Frame {
+    let mut pack = PackBuilder::default();
+    for volume in volumes {
+        let volume = format!("F/{volume:03}");
+        let bare = BareVolume {
+            volume: LeafKey::parse(volume.as_bytes()).expect("it is a key"),
+            leaf: None,
+            node: Some(Digest([5; 32])),
+            leaves: 1,
+            entries: u64::from(entries),
+            bytes: 0,
+        };
+        pack.push(&postcard::to_stdvec(&bare).expect("it encodes"));
+    }
+    Frame::pack(FrameKind::Bare, &pack.finish(1).expect("it fits")).expect("it fits")
 }
 
 fn proof(keys: &[u8]) -> Frame {
@@ -79,12 +99,20 @@ fuzz_target!(|steps: Vec<Step>| {
                 });
                 (offer(*own_key, *sequence, *leaves, *apart), next)
             }
-            (Step::Proof { keys }, Model::Proving { last, leaves, leaves_max }) => {
+            (Step::Bare { volumes, entries }, Model::Proving { is_first: true, leaves_max, .. }) => {
+                let ascends = volumes.windows(2).all(|two| two[0] < two[1]);
+                let good = ascends && (volumes.is_empty() || *entries > 0);
+                let next = Model::Proving { is_first: false, last: None, leaves: 0, leaves_max: *leaves_max };
+                (bare(volumes, *entries), good.then_some(next))
+            }
+            (Step::Bare { volumes, entries }, _) => (bare(volumes, *entries), None),
+            (Step::Proof { keys }, Model::Proving { last, leaves, leaves_max, .. }) => {
                 let all: Vec<u8> = last.iter().chain(keys).copied().collect();
                 let ascends = all.windows(2).all(|two| two[0] < two[1]);
                 let leaves = leaves + keys.len() as u64;
                 let good = ascends && !keys.is_empty() && leaves <= *leaves_max;
-                let next = Model::Proving { last: all.last().copied(), leaves, leaves_max: *leaves_max };
+                let last = all.last().copied();
+                let next = Model::Proving { is_first: false, last, leaves, leaves_max: *leaves_max };
                 (proof(keys), good.then_some(next))
             }
             (Step::Proof { keys }, _) => (proof(keys), None),

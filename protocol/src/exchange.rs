@@ -4,8 +4,9 @@
 //! Checks signature, standing, order and bounds; whether the proven leaves
 //! add up to the signed root is for the owner of the tree to compute.
 
+use crate::bare::{BareError, BareVolume, check_bare};
 use crate::frame::{Frame, FrameError, FrameKind};
-use crate::limits::{PASSING_LEAVES_MAX, PROOF_LEAVES_MAX, PROOF_TOTAL_MAX};
+use crate::limits::{BARE_VOLUMES_MAX, PASSING_LEAVES_MAX, PROOF_LEAVES_MAX, PROOF_TOTAL_MAX};
 use crate::message::{LeafProof, Offer, ProofBase, ProofEnd, Refused, decode};
 use crate::objectpath::LeafKey;
 use crate::snapshot::{NodeId, Snapshot, SnapshotError, Standing, VerifiedSnapshot, standing};
@@ -15,8 +16,11 @@ use crate::snapshot::{NodeId, Snapshot, SnapshotError, Standing, VerifiedSnapsho
 enum State {
     /// The pull is sent; only an offer may come.
     Asked,
-    /// The offer is there; leaves may come, in canonical order, or the end.
+    /// The offer is there; bare volumes may come first, then leaves, in
+    /// canonical order, or the end.
     Proving {
+        /// Bare volumes may still come.
+        is_first: bool,
         last: Option<LeafKey>,
         leaves: u64,
         leaves_max: u64,
@@ -37,6 +41,8 @@ pub enum Progress {
         /// What the proof is relative to.
         base: ProofBase,
     },
+    /// Volumes that are not given; none: those that the pull named.
+    Bare(Vec<BareVolume>),
     /// Leaves of the proof.
     Leaves(Vec<LeafProof>),
     /// The proof is complete.
@@ -72,6 +78,9 @@ pub enum ExchangeError {
         /// Leaves until then.
         leaves: u64,
     },
+    /// No list of bare volumes.
+    #[error(transparent)]
+    Bare(#[from] BareError),
     /// More leaves than there can be.
     #[error("the peer lists more leaves than the snapshot counts: over {most}")]
     Many {
@@ -116,9 +125,24 @@ impl PullExchange {
         match std::mem::replace(&mut self.state, State::Ended) {
             State::Asked => self.offered(frame),
             State::Proving {
+                is_first: true,
                 last,
                 leaves,
                 leaves_max,
+            } if frame.kind == FrameKind::Bare => {
+                self.state = State::Proving {
+                    is_first: false,
+                    last,
+                    leaves,
+                    leaves_max,
+                };
+                bare(frame)
+            }
+            State::Proving {
+                last,
+                leaves,
+                leaves_max,
+                ..
             } => self.proving(frame, last, leaves, leaves_max),
             State::Ended => Err(ExchangeError::Order {
                 found: frame.kind,
@@ -153,6 +177,7 @@ impl PullExchange {
                 .saturating_add(PASSING_LEAVES_MAX),
         };
         self.state = State::Proving {
+            is_first: true,
             last: None,
             leaves: 0,
             leaves_max: leaves_max.min(PROOF_TOTAL_MAX),
@@ -198,6 +223,7 @@ impl PullExchange {
                     proofs.push(proof);
                 }
                 self.state = State::Proving {
+                    is_first: false,
                     last,
                     leaves,
                     leaves_max,
@@ -210,6 +236,21 @@ impl PullExchange {
             }),
         }
     }
+}
+
+/// The volumes of a frame, if they can be such a list.
+fn bare(frame: &Frame) -> Result<Progress, ExchangeError> {
+    let items = frame.unpack()?.unpack();
+    let items = items.map_err(|error| frame.wrong_pack(error))?;
+    if items.len() > BARE_VOLUMES_MAX {
+        return Err(BareError::Many(items.len()).into());
+    }
+    let volumes = items.iter().map(decode::<BareVolume>);
+    let volumes: Vec<BareVolume> = volumes
+        .collect::<Result<_, _>>()
+        .map_err(|error| frame.wrong(error))?;
+    check_bare(&volumes)?;
+    Ok(Progress::Bare(volumes))
 }
 
 #[cfg(test)]

@@ -29,8 +29,12 @@ pub enum FrameKind {
     Beyond,
     /// `Lists`.
     Lists,
+    /// `Chunks`.
+    Chunks,
     /// `Offer`.
     Offer,
+    /// A pack of `BareVolume`.
+    Bare,
     /// A pack of `LeafProof`.
     Proof,
     /// `ProofEnd`.
@@ -41,23 +45,28 @@ pub enum FrameKind {
     Bundle,
     /// A pack of ranges.
     Ranges,
+    /// `ChunkList`.
+    ChunkList,
     /// `Refused`.
     Refused,
 }
 
-const KINDS: [(FrameKind, u8); 13] = [
+const KINDS: [(FrameKind, u8); 16] = [
     (FrameKind::Pull, 0x01),
     (FrameKind::Fetch, 0x02),
     (FrameKind::Contents, 0x03),
     (FrameKind::Acknowledge, 0x04),
     (FrameKind::Beyond, 0x05),
     (FrameKind::Lists, 0x06),
+    (FrameKind::Chunks, 0x08),
     (FrameKind::Offer, 0x10),
     (FrameKind::Proof, 0x11),
     (FrameKind::ProofEnd, 0x12),
     (FrameKind::Listed, 0x13),
+    (FrameKind::Bare, 0x14),
     (FrameKind::Bundle, 0x20),
     (FrameKind::Ranges, 0x21),
+    (FrameKind::ChunkList, 0x22),
     (FrameKind::Refused, 0x3f),
 ];
 
@@ -78,10 +87,15 @@ impl FrameKind {
     /// Bytes of payload, at most. SPEC.md [S4-2].
     pub fn payload_bytes_max(self) -> usize {
         match self {
-            FrameKind::Proof | FrameKind::Listed | FrameKind::Bundle | FrameKind::Ranges => {
-                FRAME_BYTES_MAX
-            }
+            FrameKind::Proof
+            | FrameKind::Listed
+            | FrameKind::Bare
+            | FrameKind::Bundle
+            | FrameKind::Ranges => FRAME_BYTES_MAX,
             FrameKind::Fetch | FrameKind::Lists | FrameKind::Contents => REQUEST_BYTES_MAX,
+            FrameKind::Pull => 64 * 1024,
+            FrameKind::Chunks => 8192,
+            FrameKind::ChunkList => 32 * 1024,
             _ => 4096,
         }
     }

@@ -5,9 +5,12 @@
 //! here is a function from bytes to values or back, and never panics on bytes
 //! that came from outside.
 
+pub mod bare;
+pub mod chunk;
 pub mod digest;
 pub mod entry;
 pub mod exchange;
+pub mod filter;
 pub mod frame;
 pub mod limits;
 pub mod list;

@@ -14,6 +14,18 @@ pub const PAGE_BYTES_MAX: usize = 64 * 1024;
 pub const PAGE_BOUNDARY_BITS: u32 = 8;
 /// Contents of at least this many bytes are never inline in a bundle.
 pub const LARGE_BYTES_MIN: u64 = 1024 * 1024;
+/// Bytes of a chunk, at least, but for the last of a content.
+pub const CHUNK_BYTES_MIN: usize = 32 * 1024;
+/// Bytes of a chunk, on average.
+pub const CHUNK_BYTES_AVERAGE: usize = 128 * 1024;
+/// Bytes of a chunk, at most.
+pub const CHUNK_BYTES_MAX: usize = 512 * 1024;
+/// Chunks of one list.
+pub const CHUNKS_MAX: usize = 512;
+/// Bytes of content after which a list of chunks takes no more.
+pub const CHUNK_SPAN_BYTES: u64 = 16 * 1024 * 1024;
+/// Bytes of the contents of one request.
+pub const CONTENTS_BYTES_MAX: u64 = 2 * 1024 * 1024;
 /// Bytes of contents after which a bundle is closed, before compression.
 pub const BUNDLE_BYTES: usize = 1024 * 1024;
 /// Bytes of a pack before compression.
@@ -41,6 +53,10 @@ pub const PROOF_TOTAL_MAX: u64 = 64 * 1024 * 1024;
 /// Leaves in a proof from a cursor that are in neither tree: they came and
 /// went since.
 pub const PASSING_LEAVES_MAX: u64 = 64 * 1024;
+/// Volumes of which a peer is told the digests alone.
+pub const BARE_VOLUMES_MAX: usize = 16 * 1024;
+/// Patterns by which a replica names volumes or kinds, of each.
+pub const PATTERNS_MAX: usize = 256;
 /// Requests that a source answers at once on one connection.
 pub const STREAMS_MAX: u32 = 32;
 /// Bytes of the window that a zstd frame declares.

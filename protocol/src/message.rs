@@ -7,8 +7,10 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::chunk::Chunk;
 use crate::digest::Digest;
 use crate::entry::Entry;
+use crate::filter::ContentFilter;
 use crate::frame::{Frame, FrameError};
 use crate::limits::ERROR_TEXT_BYTES_MAX;
 use crate::objectpath::{LeafKey, ObjectPath, PathText};
@@ -49,6 +51,21 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
 pub struct Pull {
     /// The cursor of the tree that the replica knows; none for a new replica.
     pub have: Option<Cursor>,
+    /// Patterns of the volumes that it wants; none: every volume.
+    pub volumes: Vec<String>,
+    /// The digest of the list of bare volumes that it knows.
+    pub bare: Option<Digest>,
+}
+
+impl Pull {
+    /// Of every volume.
+    pub fn all(have: Option<Cursor>) -> Pull {
+        Pull {
+            have,
+            volumes: vec![],
+            bare: None,
+        }
+    }
 }
 
 /// The first answer to a pull.
@@ -153,6 +170,8 @@ pub struct Fetch {
     pub to: Cursor,
     /// In canonical order.
     pub leaves: Vec<LeafWant>,
+    /// Other contents do not come along; none: all of them may.
+    pub only: Option<ContentFilter>,
 }
 
 /// What a replica wants of one leaf.
@@ -250,17 +269,46 @@ pub struct Contents {
     pub ranges: Vec<Range>,
 }
 
-/// A range of one file's content.
+/// A small content, or a chunk of a large one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Range {
     /// Which file of the leaf.
     pub path: ObjectPath,
     /// The content that the replica expects there.
     pub digest: Digest,
+    /// Which chunk of it; none: all of it.
+    pub chunk: Option<ChunkAt>,
+}
+
+/// A chunk and where it begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChunkAt {
     /// First byte.
     pub offset: u64,
-    /// How many; all ranges of a request together are at most a bundle.
-    pub length: u32,
+    /// The chunk.
+    pub chunk: Chunk,
+}
+
+/// Asks where a large content is cut.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chunks {
+    /// The snapshot that the replica is going to.
+    pub to: Cursor,
+    /// The leaf that has it.
+    pub key: LeafKey,
+    /// Which file of the leaf.
+    pub path: ObjectPath,
+    /// The content that the replica expects there.
+    pub digest: Digest,
+    /// Where to begin: 0, or where an earlier list ended.
+    pub from: u64,
+}
+
+/// Some chunks of a large content, in order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChunkList {
+    /// None: the source can't hand the content out now.
+    pub chunks: Vec<Chunk>,
 }
 
 /// Tells a source how far the replica is, for the source's status only.
@@ -341,6 +389,8 @@ mod tests {
             let _ = decode::<Fetch>(&bytes);
             let _ = decode::<LeafDelta>(&bytes);
             let _ = decode::<Contents>(&bytes);
+            let _ = decode::<Chunks>(&bytes);
+            let _ = decode::<ChunkList>(&bytes);
             let _ = decode::<Refused>(&bytes);
         }
     }

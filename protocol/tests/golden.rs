@@ -10,13 +10,16 @@ use std::path::PathBuf;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use ed25519_dalek::{Signature, SigningKey, VerifyingKey};
+use hikae_protocol::bare::BareVolume;
+use hikae_protocol::chunk::Chunk;
 use hikae_protocol::digest::{Digest, Domain};
 use hikae_protocol::entry::{Entry, manifest_digest};
+use hikae_protocol::filter::ContentFilter;
 use hikae_protocol::frame::{FRAME_HEADER_BYTES, Frame, FrameHeader, FrameKind};
 use hikae_protocol::message::{
-    Acknowledge, Beyond, ContentForm, Contents, Delta, DeltaEntry, DeltaState, Fetch, LeafDelta,
-    LeafProof, LeafWant, ListAnswer, ListWant, Lists, Mark, Offer, PageHint, ProofBase, ProofEnd,
-    Pull, Range, Refused, RefusedCode, Tombstone, decode,
+    Acknowledge, Beyond, ChunkAt, ChunkList, Chunks, ContentForm, Contents, Delta, DeltaEntry,
+    DeltaState, Fetch, LeafDelta, LeafProof, LeafWant, ListAnswer, ListWant, Lists, Mark, Offer,
+    PageHint, ProofBase, ProofEnd, Pull, Range, Refused, RefusedCode, Tombstone, decode,
 };
 use hikae_protocol::objectpath::{LeafKey, ObjectPath};
 use hikae_protocol::pack::{Codec, Pack};
@@ -176,8 +179,24 @@ fn unpacked<T: DeserializeOwned>(pack: &Pack) -> Vec<T> {
 #[test]
 fn requests() {
     let have = Some(cursor());
-    message("pull_new", FrameKind::Pull, &Pull { have: None });
-    message("pull", FrameKind::Pull, &Pull { have });
+    message("pull_new", FrameKind::Pull, &Pull::all(None));
+    message("pull", FrameKind::Pull, &Pull::all(have));
+    let sparse = Pull {
+        have,
+        volumes: vec!["F/*".into(), "G/STD01".into()],
+        bare: Some(digest(0x11)),
+    };
+    message("pull_sparse", FrameKind::Pull, &sparse);
+    let only = ContentFilter {
+        kinds: vec!["ADT-*".into(), "OMP-01".into()],
+        since: Some("20240401".into()),
+    };
+    let fetch = Fetch {
+        to: cursor(),
+        leaves: vec![],
+        only: Some(only),
+    };
+    message("fetch_only", FrameKind::Fetch, &fetch);
     let fetch = Fetch {
         to: cursor(),
         leaves: vec![
@@ -196,20 +215,25 @@ fn requests() {
                 held: vec![PageHint([5; 8]), PageHint([6; 8])],
             },
         ],
+        only: None,
     };
     message("fetch", FrameKind::Fetch, &fetch);
-    let range = |name, byte, offset, length| Range {
+    let range = |name, byte, chunk| Range {
         path: path(name),
         digest: digest(byte),
-        offset,
-        length,
+        chunk,
     };
+    let chunk = Chunk {
+        digest: digest(0x33),
+        bytes: 131_072,
+    };
+    let offset = 1 << 20;
     let contents = Contents {
         to: cursor(),
         key: one(),
         ranges: vec![
-            range("x_1", 0x11, 0, 3),
-            range("y_1", 0x22, 1 << 20, 1 << 20),
+            range("x_1", 0x11, None),
+            range("y_1", 0x22, Some(ChunkAt { offset, chunk })),
         ],
     };
     message("contents", FrameKind::Contents, &contents);
@@ -233,6 +257,14 @@ fn requests() {
         ],
     };
     message("lists", FrameKind::Lists, &lists);
+    let chunks = Chunks {
+        to: cursor(),
+        key: one(),
+        path: path("y_1"),
+        digest: digest(0x22),
+        from: 16_777_300,
+    };
+    message("chunks", FrameKind::Chunks, &chunks);
     let acknowledge = Acknowledge {
         durable: have,
         published: None,
@@ -258,6 +290,12 @@ fn answers() {
         FrameKind::ProofEnd,
         &ProofEnd { leaves: 16384 },
     );
+    let chunk = |byte, bytes| Chunk {
+        digest: digest(byte),
+        bytes,
+    };
+    let chunks = vec![chunk(0x33, 131_072), chunk(0x44, 70_001)];
+    message("chunk_list", FrameKind::ChunkList, &ChunkList { chunks });
     for (name, code) in [
         ("refused_malformed", RefusedCode::Malformed),
         ("refused_forbidden", RefusedCode::Forbidden),
@@ -285,6 +323,28 @@ fn answers() {
     assert_golden("proof", &written(&frame));
     let read_back = unpacked::<LeafProof>(&read("proof").unpack().unwrap());
     assert_eq!(read_back, proofs);
+    let bare = [
+        BareVolume {
+            volume: leaf("F/L"),
+            leaf: Some(digest(0x22)),
+            node: Some(digest(0x33)),
+            leaves: 300,
+            entries: 300,
+            bytes: 5,
+        },
+        BareVolume {
+            volume: leaf("G/L"),
+            leaf: None,
+            node: Some(digest(0x44)),
+            leaves: 1,
+            entries: 2,
+            bytes: 0,
+        },
+    ];
+    let frame = Frame::pack(FrameKind::Bare, &stored(&encoded(&bare))).unwrap();
+    assert_golden("bare", &written(&frame));
+    let read_back = unpacked::<BareVolume>(&read("bare").unpack().unwrap());
+    assert_eq!(read_back, bare);
     let page = [&[0, 0, 1, 0, b'a'][..], &[0x33; 32]].concat();
     let mark = Mark {
         sequence: 300,

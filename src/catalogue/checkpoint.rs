@@ -116,7 +116,11 @@ pub(super) fn write(
     let mut packed = Packed::new(&mut writer, BlockKind::CheckpointLeaves);
     for leaf in db.leaves_below(&[]) {
         let (key, value) = leaf?;
-        let (summary, place) = (value.summary(key), value.place);
+        let node = match value.bare {
+            Some(_) => db.node(key.as_bytes())?,
+            None => None,
+        };
+        let (summary, place) = (value.summary(key, node), value.place);
         packed.push(&CheckpointLeaf { summary, place })?;
     }
     let leaves = packed.finish()?;
@@ -222,6 +226,7 @@ fn take(
         match kind {
             BlockKind::CheckpointLeaves => {
                 let leaf: CheckpointLeaf = decode(item).map_err(wrong)?;
+                replay.known_bare(&leaf.summary, leaf.place);
                 let (key, value) = LeafValue::of(leaf.summary, leaf.place);
                 replay.tree.insert(key, value);
             }

@@ -52,11 +52,11 @@ impl Totals {
     /// wraps around.
     pub(super) fn replace(&mut self, old: Option<&LeafValue>, new: &LeafValue) {
         if let Some(old) = old {
-            self.leaves = self.leaves.wrapping_sub(u64::from(old.entries > 0));
+            self.leaves = self.leaves.wrapping_sub(old.leaves());
             self.entries = self.entries.wrapping_sub(old.entries);
             self.bytes = self.bytes.wrapping_sub(old.bytes);
         }
-        self.leaves = self.leaves.wrapping_add(u64::from(new.entries > 0));
+        self.leaves = self.leaves.wrapping_add(new.leaves());
         self.entries = self.entries.wrapping_add(new.entries);
         self.bytes = self.bytes.wrapping_add(new.bytes);
     }

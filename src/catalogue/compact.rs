@@ -12,15 +12,14 @@
 
 use std::collections::{BinaryHeap, HashSet};
 
-use hikae_protocol::message::decode;
 use serde::Serialize;
 
 use super::CatalogueError;
-use super::item::List;
+use super::chunks::each_chunk;
+use super::item::{List, PageRef};
 use super::leaf::{ContentPlace, FileRecord, RecordPlace};
 use super::open::Catalogue;
 use super::records::Blocks;
-use super::replay::wrong;
 use crate::progress::Monitor;
 use crate::segment::{BlockHeader, BlockKind};
 
@@ -247,20 +246,35 @@ impl Catalogue {
         };
         for file in files {
             match file.content {
-                ContentPlace::Storage | ContentPlace::Lacking => {}
+                ContentPlace::Storage | ContentPlace::Lacking | ContentPlace::NotHeld => {}
                 ContentPlace::Item { block, .. } => {
                     live.insert(block);
                 }
-                ContentPlace::Pieces { block, index } => {
+                ContentPlace::Chunks { block, index } | ContentPlace::Partial { block, index } => {
                     live.insert(block);
-                    let items = self.items(block)?;
-                    let list = items.get(index).unwrap_or_default();
-                    let pieces: Vec<(u64, u32)> = decode(list)
-                        .map_err(|source| wrong(block, index, "list of pieces", source))?;
-                    live.extend(pieces.into_iter().map(|(block, _)| block));
+                    self.mark_chunks(RecordPlace { block, index }, live)?;
                 }
             }
         }
+        Ok(())
+    }
+
+    fn mark_chunks(
+        &self,
+        list: RecordPlace,
+        live: &mut HashSet<u64>,
+    ) -> Result<(), CatalogueError> {
+        let (mut pages, mut chunks) = (Vec::new(), Vec::new());
+        let mut last = 0;
+        let page = |page: &PageRef| pages.push(page.place.block);
+        each_chunk(self, list, page, |chunk| {
+            // Neighbours mostly share a block.
+            if std::mem::replace(&mut last, chunk.place.block) != chunk.place.block {
+                chunks.push(chunk.place.block);
+            }
+            Ok::<(), CatalogueError>(())
+        })?;
+        live.extend(pages.into_iter().chain(chunks));
         Ok(())
     }
 }

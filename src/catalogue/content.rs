@@ -1,7 +1,6 @@
 //! Ranges of stored contents, for those that pull from a replica.
 
-use std::ops::ControlFlow;
-
+use super::chunks::each_chunk;
 use super::leaf::ContentPlace;
 use super::open::missing;
 use super::{Catalogue, CatalogueError, RecordPlace};
@@ -29,22 +28,38 @@ impl Catalogue {
         length: u32,
     ) -> Result<Vec<u8>, CatalogueError> {
         let length = length as usize;
-        let mut skip = offset;
         let mut bytes: Vec<u8> = Vec::new();
-        let mut take = |piece: &[u8]| {
-            let from = usize::try_from(skip).unwrap_or(usize::MAX).min(piece.len());
-            skip -= from as u64;
-            let piece = &piece[from..];
+        let mut take = |at: u64, piece: &[u8]| {
+            let from = usize::try_from(offset.saturating_sub(at)).unwrap_or(usize::MAX);
+            let piece = piece.get(from..).unwrap_or_default();
             bytes.extend_from_slice(&piece[..piece.len().min(length - bytes.len())]);
             match bytes.len() == length {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
+                true => Err(Stop::Enough),
+                false => Ok(()),
             }
         };
-        let read = self.content(place, |piece| match take(piece) {
-            ControlFlow::Break(()) => Err(Stop::Enough),
-            ControlFlow::Continue(()) => Ok(()),
-        });
+        let mut at = 0;
+        let read = match place.chunks() {
+            None => self.content(place, |piece| {
+                let begin = at;
+                at += piece.len() as u64;
+                take(begin, piece)
+            }),
+            Some(list) => each_chunk(
+                self,
+                list,
+                |_| (),
+                |chunk| {
+                    let begin = at;
+                    at += u64::from(chunk.chunk.bytes);
+                    // Chunks before the range are not read.
+                    match at <= offset {
+                        true => take(begin, &[]),
+                        false => self.chunk(chunk, |piece| take(begin, piece)),
+                    }
+                },
+            ),
+        };
         match read {
             Err(Stop::Failed(error)) => Err(error),
             Ok(()) | Err(Stop::Enough) if bytes.len() == length => Ok(bytes),

@@ -1,5 +1,7 @@
 //! Golden bytes of the records, SPEC.md sections 9.3, 9.4 and 10.4.
 
+use hikae_protocol::bare::BareVolume;
+use hikae_protocol::chunk::Chunk;
 use hikae_protocol::digest::Digest;
 use hikae_protocol::entry::Entry;
 use hikae_protocol::message::{Tombstone, decode};
@@ -10,6 +12,7 @@ use serde::de::DeserializeOwned;
 
 use super::Commit;
 use super::checkpoint::{CheckpointBlock, CheckpointCommit, CheckpointEnd, CheckpointLeaf};
+use super::chunks::ChunkRecord;
 use super::item::{
     LeafItem, LeafSummary, List, PageList, PageRef, Prune, Unstage, encode, page_items,
 };
@@ -42,11 +45,11 @@ fn file(
     }
 }
 
-/// A record with every place of a content.
+/// A record with every place of a content but `Partial`.
 fn record() -> LeafRecord {
     let digest = |byte| Digest([byte; 32]);
     let item = |block, index| ContentPlace::Item { block, index };
-    let large = ContentPlace::Pieces {
+    let large = ContentPlace::Chunks {
         block: 301,
         index: 0,
     };
@@ -86,6 +89,7 @@ fn record() -> LeafRecord {
         }],
         forgotten: 6,
         standins: vec![file("d_1", (8, 0, digest(0x66)), 298, item(12, 0))],
+        bare: None,
     }
 }
 
@@ -113,7 +117,24 @@ fn page_refs() -> Vec<PageRef> {
 #[test]
 fn leaf_records() {
     let empty = LeafRecord::empty(LeafKey::parse(b"F/L").unwrap());
-    for (name, record) in [("leaf_record", record()), ("leaf_empty", empty)] {
+    let bare = BareVolume {
+        volume: LeafKey::parse(b"G/L").unwrap(),
+        leaf: Some(Digest([0x22; 32])),
+        node: Some(Digest([0x33; 32])),
+        leaves: 257,
+        entries: 300,
+        bytes: 5,
+    };
+    let bare = LeafRecord {
+        commit: 12,
+        ..LeafRecord::bare(bare, 300)
+    };
+    let records = [
+        ("leaf_record", record()),
+        ("leaf_empty", empty),
+        ("leaf_bare", bare),
+    ];
+    for (name, record) in records {
         let item = item(record);
         assert_eq!(both_ways(name, &item), item);
         assert_eq!(LeafSummary::parse(&golden(name)).unwrap(), item.summary);
@@ -196,9 +217,40 @@ fn items_of_a_checkpoint() {
 }
 
 #[test]
-fn a_list_of_pieces() {
-    let pieces: Vec<(u64, u32)> = vec![(300, 0), (301, 0)];
-    assert_eq!(both_ways("pieces", &pieces), pieces);
+fn lists_of_chunks() {
+    let record = |byte: u8, bytes, block, index| ChunkRecord {
+        chunk: Chunk {
+            digest: Digest([byte; 32]),
+            bytes,
+        },
+        place: RecordPlace { block, index },
+    };
+    let chunks = vec![record(0x77, 524_288, 300, 0), record(0x88, 70_001, 301, 2)];
+    let here = List::Here(chunks);
+    assert_eq!(both_ways("chunk_records", &here), here);
+    let paged: List<ChunkRecord> = List::Paged(PageList {
+        level: 0,
+        pages: page_refs(),
+    });
+    assert_eq!(both_ways("chunk_records_paged", &paged), paged);
+}
+
+/// Some of a content came; or the filter leaves it out.
+#[test]
+fn a_partial_content() {
+    let place = ContentPlace::Partial {
+        block: 300,
+        index: 2,
+    };
+    let partial = file("e_1", (2_500_000, 0, Digest([0x99; 32])), 300, place);
+    assert_eq!(both_ways("file_partial", &partial), partial);
+    let left_out = file(
+        "e_1",
+        (2_500_000, 0, Digest([0x99; 32])),
+        300,
+        ContentPlace::NotHeld,
+    );
+    assert_eq!(both_ways("file_not_held", &left_out), left_out);
 }
 
 /// The snapshot is the one of SPEC.md section 6.1.

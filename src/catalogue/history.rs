@@ -13,6 +13,7 @@ use super::leaf::LeafRecord;
 use super::open::Catalogue;
 use super::records::Blocks;
 use super::replay::wrong;
+use super::tree::{VolumeNode, Volumes};
 use super::value::LeafValue;
 
 impl Catalogue {
@@ -106,7 +107,9 @@ impl Catalogue {
         let mut leaves = Vec::with_capacity(newest.len());
         for (key, value) in newest {
             match self.leaf_at(value, number) {
-                Ok(Some(value)) if value.entries > 0 => leaves.push((key, value)),
+                Ok(Some(value)) if value.entries > 0 && value.bare.is_none() => {
+                    leaves.push((key, value))
+                }
                 Ok(_) => {}
                 Err(error) => lost(&key, error)?,
             }
@@ -120,13 +123,22 @@ impl Catalogue {
     pub fn root_at(&self, number: u64) -> Result<Digest, CatalogueError> {
         let _still = self.view();
         let mut changed = Vec::new();
+        let mut volumes = Volumes::new();
         for key in self.committed_since(number)? {
             let newest = self.leaf(&key)?;
             let then = newest.map(|newest| self.leaf_at(newest, number));
             let then = then.transpose()?.flatten();
+            let was_bare = then.and_then(|then| then.bare.map(|_| then.place));
+            if let Some(place) = was_bare {
+                let bare = self.leaf_item(place)?.summary.bare;
+                let node = bare.and_then(|bare| bare.node);
+                volumes.insert(key.as_bytes().to_vec(), VolumeNode::Bare(node));
+            } else if newest.is_some_and(|newest| newest.bare.is_some()) {
+                volumes.insert(key.as_bytes().to_vec(), VolumeNode::Open);
+            }
             changed.push((key, then.and_then(|then| then.digest)));
         }
         let changed = changed.iter().map(|(key, digest)| (key, *digest));
-        Ok(self.with_digests(changed)?.root)
+        Ok(self.with_volumes(changed, &volumes)?.root)
     }
 }

@@ -6,7 +6,9 @@
 //! it was is referred to where it lies.
 
 use std::collections::HashMap;
+use std::num::NonZeroU64;
 
+use hikae_protocol::bare::BareVolume;
 use hikae_protocol::digest::{Digest, Domain};
 use hikae_protocol::limits::PAGE_BYTES_MAX;
 use hikae_protocol::message::{DecodeError, Tombstone};
@@ -34,12 +36,21 @@ pub(super) struct LeafSummary {
     pub bytes: u64,
     pub newest_bytes: u64,
     pub lacking: u32,
+    pub bare: Option<BareSummary>,
+}
+
+/// What the record of a bare volume says instead of files; digest and counts
+/// of its summary are the volume's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct BareSummary {
+    pub node: Option<Digest>,
+    pub leaves: NonZeroU64,
 }
 
 impl LeafSummary {
     /// That of a record; computes the manifest's digest.
     pub(super) fn of(record: &LeafRecord) -> LeafSummary {
-        LeafSummary {
+        let summary = LeafSummary {
             key: record.key.clone(),
             sequence: record.sequence,
             commit: record.commit,
@@ -48,7 +59,33 @@ impl LeafSummary {
             bytes: record.bytes(),
             newest_bytes: record.newest_bytes(),
             lacking: u32::try_from(record.lacking().count()).unwrap_or(u32::MAX),
+            bare: None,
+        };
+        let bare = record.bare.as_ref();
+        match bare.and_then(|bare| Some((bare, NonZeroU64::new(bare.leaves)?))) {
+            None => summary,
+            Some((bare, leaves)) => LeafSummary {
+                entries: bare.entries,
+                bytes: bare.bytes,
+                bare: Some(BareSummary {
+                    node: bare.node,
+                    leaves,
+                }),
+                ..summary
+            },
         }
+    }
+
+    /// The bare volume that it is of.
+    pub(super) fn bare_volume(&self) -> Option<BareVolume> {
+        self.bare.map(|bare| BareVolume {
+            volume: self.key.clone(),
+            leaf: self.digest,
+            node: bare.node,
+            leaves: bare.leaves.get(),
+            entries: self.entries,
+            bytes: self.bytes,
+        })
     }
 
     /// The summary at the begin of an item.

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use hikae_protocol::bare::BareVolume;
 use hikae_protocol::digest::Digest;
 use hikae_protocol::entry::{Entry, manifest_digest};
 use hikae_protocol::message::{ContentForm, Delta, DeltaEntry, Tombstone};
@@ -17,7 +18,7 @@ use crate::disk::FileStat;
 const TOMBSTONES_MIN: usize = 256;
 
 /// Where a leaf record lies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RecordPlace {
     /// The block.
     pub block: u64,
@@ -37,8 +38,8 @@ pub enum ContentPlace {
         /// The item in it.
         index: u32,
     },
-    /// An item that lists the items whose concatenation is the content.
-    Pieces {
+    /// An item that lists the chunks whose concatenation is the content.
+    Chunks {
         /// The block.
         block: u64,
         /// The item in it.
@@ -46,6 +47,41 @@ pub enum ContentPlace {
     },
     /// Nowhere: the source could not hand it out. The next pull asks again.
     Lacking,
+    /// Lacking, but for the chunks that this item lists: they are not asked
+    /// for again.
+    Partial {
+        /// The block.
+        block: u64,
+        /// The item in it.
+        index: u32,
+    },
+    /// Nowhere: the replica's filter leaves it out. Nobody asks for it.
+    NotHeld,
+}
+
+impl ContentPlace {
+    /// Whether the content is not there, or not all of it.
+    pub fn is_lacking(self) -> bool {
+        matches!(self, ContentPlace::Lacking | ContentPlace::Partial { .. })
+    }
+
+    /// Whether the content is there whole, here or in the source's storage.
+    pub fn is_held(self) -> bool {
+        !self.is_lacking() && self != ContentPlace::NotHeld
+    }
+
+    /// The item that lists its chunks, where there is one.
+    pub fn chunks(self) -> Option<RecordPlace> {
+        match self {
+            ContentPlace::Chunks { block, index } | ContentPlace::Partial { block, index } => {
+                Some(RecordPlace { block, index })
+            }
+            ContentPlace::Storage
+            | ContentPlace::Item { .. }
+            | ContentPlace::Lacking
+            | ContentPlace::NotHeld => None,
+        }
+    }
 }
 
 /// What a source remembers of a file to see whether it changed.
@@ -103,6 +139,8 @@ pub struct LeafRecord {
     /// Earlier states of files whose content is lacking, sorted by path: what
     /// the tree shows in their place.
     pub standins: Vec<FileRecord>,
+    /// Nothing but this is known of the volume whose key this is.
+    pub bare: Option<BareVolume>,
 }
 
 impl LeafRecord {
@@ -117,20 +155,40 @@ impl LeafRecord {
             tombstones: vec![],
             forgotten: 0,
             standins: vec![],
+            bare: None,
+        }
+    }
+
+    /// The record of a volume of which nothing else is known.
+    pub fn bare(bare: BareVolume, sequence: u64) -> LeafRecord {
+        LeafRecord {
+            sequence,
+            forgotten: sequence,
+            bare: Some(bare.clone()),
+            ..LeafRecord::empty(bare.volume)
+        }
+    }
+
+    /// A leaf of a volume that is bare: nothing of it is known any more.
+    pub fn left_out(key: LeafKey, sequence: u64) -> LeafRecord {
+        LeafRecord {
+            sequence,
+            forgotten: sequence,
+            ..LeafRecord::empty(key)
         }
     }
 
     /// Files whose content the source could not hand out.
     pub fn lacking(&self) -> impl Iterator<Item = &FileRecord> {
         let files = self.files.iter();
-        files.filter(|file| file.content == ContentPlace::Lacking)
+        files.filter(|file| file.content.is_lacking())
     }
 
     /// The files that a tree can show: those whose content is held, and of
     /// the others an earlier state where there is one; sorted by path.
     pub fn showable(&self) -> Vec<&FileRecord> {
         let held = self.files.iter();
-        let held = held.filter(|file| file.content != ContentPlace::Lacking);
+        let held = held.filter(|file| file.content.is_held());
         let mut files: Vec<&FileRecord> = held.chain(&self.standins).collect();
         files.sort_unstable_by(|one, two| one.entry.path.cmp(&two.entry.path));
         files
@@ -150,6 +208,9 @@ impl LeafRecord {
 
     /// The digest of the live entries; none if there are none.
     pub fn digest(&self) -> Option<Digest> {
+        if let Some(bare) = &self.bare {
+            return bare.leaf;
+        }
         manifest_digest(self.files.iter().map(|file| &file.entry))
     }
 
@@ -187,7 +248,7 @@ impl LeafRecord {
     pub fn held(&self) -> HashMap<Digest, ContentPlace> {
         let mut held = HashMap::new();
         for file in self.files.iter().chain(&self.standins) {
-            if file.content != ContentPlace::Lacking {
+            if file.content.is_held() {
                 held.entry(file.entry.digest).or_insert(file.content);
             }
         }

@@ -37,7 +37,7 @@ impl View<'_> {
         let mut leaves = Vec::new();
         for leaf in self.db().leaves_below(path) {
             let (key, value) = leaf?;
-            if value.entries == 0 || key.as_bytes() == path {
+            if value.entries == 0 || value.bare.is_some() || key.as_bytes() == path {
                 continue;
             }
             if leaves.len() == most {

@@ -4,7 +4,11 @@
 //! that is thrown away and rebuilt after any unclean stop. Leaf records are
 //! *staged* until a commit makes them the tree.
 
+mod bare;
+#[cfg(test)]
+mod bare_tests;
 mod checkpoint;
+mod chunks;
 mod commit;
 mod compact;
 #[cfg(test)]
@@ -31,13 +35,14 @@ mod tree;
 mod value;
 mod view;
 
+pub use chunks::{ChunkPages, ChunkRecord};
 pub use commit::{Commit, Totals};
 pub use compact::{CompactReport, Compaction};
 pub use leaf::{ContentPlace, FileRecord, LeafRecord, RecordPlace, StatRecord};
 pub use open::{Catalogue, Limits, RebuildReport};
 pub use rebuild::StoreState;
 pub use repair::HealReport;
-pub use tree::TreeUpdate;
+pub use tree::{TreeUpdate, VolumeNode, Volumes};
 pub use value::LeafValue;
 pub use view::View;
 

@@ -172,6 +172,7 @@ mod tests {
             bytes: 5,
             newest_bytes: 5,
             lacking,
+            bare: None,
             place: RecordPlace { block: 1, index: 0 },
         }
     }

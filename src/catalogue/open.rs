@@ -1,16 +1,16 @@
 //! The catalogue as a whole: open, append, commit, close.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use hikae_protocol::digest::Digest;
-use hikae_protocol::message::decode;
 use hikae_protocol::objectpath::LeafKey;
 use hikae_protocol::pack::{Items, Pack, PackBuilder};
 use hikae_protocol::snapshot::{Snapshot, VerifiedSnapshot};
 use serde::Serialize;
 
+use super::chunks::each_chunk;
 use super::commit::{Commit, Totals};
 use super::db::Db;
 use super::item::{Prune, encode};
@@ -76,6 +76,8 @@ pub struct Catalogue {
     /// Leaves whose newest records were damaged: what those were.
     pub(super) lost: Mutex<HashMap<LeafKey, LostRecord>>,
     rebuilt: Option<RebuildReport>,
+    /// Counts by volume, once somebody asked for them.
+    pub(super) volume_totals: Mutex<Option<BTreeMap<Vec<u8>, Totals>>>,
 }
 
 /// Sizes of a store's files.
@@ -153,6 +155,7 @@ impl Catalogue {
             blocks: RwLock::new(opened.blocks),
             head: RwLock::new(opened.head),
             rebuilt: opened.report,
+            volume_totals: Mutex::new(None),
         })
     }
 
@@ -286,7 +289,7 @@ impl Catalogue {
             .collect()
     }
 
-    /// Hands a stored content to `each`, piece by piece.
+    /// Hands a stored content to `each`, chunk by chunk.
     ///
     /// Errors: `CatalogueError`, and whatever `each` returns.
     pub fn content<E: From<CatalogueError>>(
@@ -302,29 +305,18 @@ impl Catalogue {
             }
         };
         match place {
-            ContentPlace::Storage | ContentPlace::Lacking => {
-                Err(missing(RecordPlace { block: 0, index: 0 }).into())
-            }
             ContentPlace::Item { block, index } => {
                 let (items, index) = item(block, index)?;
                 each(items.get(index).unwrap_or_default())
             }
-            ContentPlace::Pieces { block, index } => {
-                let (items, index) = item(block, index)?;
-                let wrong = |source| CatalogueError::Record {
-                    block,
-                    index,
-                    expected: "list of pieces",
-                    source,
-                };
-                let pieces: Vec<(u64, u32)> =
-                    decode(items.get(index).unwrap_or_default()).map_err(wrong)?;
-                for (block, index) in pieces {
-                    let (items, index) = item(block, index)?;
-                    each(items.get(index).unwrap_or_default())?;
-                }
-                Ok(())
+            ContentPlace::Chunks { block, index } => {
+                let list = RecordPlace { block, index };
+                each_chunk(self, list, |_| (), |chunk| self.chunk(chunk, &mut each))
             }
+            ContentPlace::Storage
+            | ContentPlace::Lacking
+            | ContentPlace::Partial { .. }
+            | ContentPlace::NotHeld => Err(missing(RecordPlace { block: 0, index: 0 }).into()),
         }
     }
 
@@ -376,6 +368,18 @@ impl Catalogue {
         Ok(self.log().sync()?)
     }
 
+    /// The same, if much was appended since, or some of it some time ago: what
+    /// is staged then survives a power cut before the commit.
+    ///
+    /// Errors: `CatalogueError::Segment`.
+    pub fn sync_if_due(&self) -> Result<(), CatalogueError> {
+        let mut log = self.log();
+        match log.is_sync_due() {
+            true => Ok(log.sync()?),
+            false => Ok(()),
+        }
+    }
+
     /// Makes the staged leaves, with which tree and counts become `update` and
     /// `totals`, the tree of `snapshot`. Durable when it returns: what was
     /// staged is synced before the commit is written, and the commit before it
@@ -411,6 +415,7 @@ impl Catalogue {
         self.append(BlockKind::Commit, &pack)?;
         self.sync()?;
         let mut head = self.head.write().unwrap_or_else(PoisonError::into_inner);
+        self.count_volumes(staged)?;
         self.db.apply(staged)?;
         self.db.set_nodes(&update.nodes)?;
         self.db.unstage([])?;

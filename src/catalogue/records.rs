@@ -45,6 +45,7 @@ pub(super) trait Blocks {
             standins,
         } = self.leaf_item(place)?;
         Ok(LeafRecord {
+            bare: summary.bare_volume(),
             key: summary.key,
             sequence: summary.sequence,
             commit: summary.commit,
@@ -201,7 +202,8 @@ impl Catalogue {
         Ok(known)
     }
 
-    fn append_pages(
+    /// Appends the pages that are not known.
+    pub(super) fn append_pages(
         &self,
         pages: &[Vec<u8>],
         known: Option<&KnownPages>,

@@ -15,6 +15,8 @@ use super::CatalogueError;
 use super::item::{LeafSummary, Unstage};
 use super::leaf::{ContentPlace, RecordPlace};
 use super::open::{Catalogue, LostRecord, RECORDS_LEVEL};
+use super::records::Blocks;
+use super::tree::{VolumeNode, Volumes};
 use super::value::LeafValue;
 use crate::progress::Monitor;
 use crate::segment::{BlockKind, Damage};
@@ -43,8 +45,21 @@ impl Catalogue {
         }
         let earlier = self.intact_records(keys)?;
         let digest = |key| earlier.get(key).and_then(|value: &LeafValue| value.digest);
-        let update = self.with_digests(keys.iter().map(|key| (key, digest(key))))?;
+        let mut volumes = Volumes::new();
+        for key in keys {
+            let node = match earlier.get(key).filter(|value| value.bare.is_some()) {
+                Some(bare) => {
+                    let summary = self.leaf_item(bare.place)?.summary;
+                    VolumeNode::Bare(summary.bare.and_then(|bare| bare.node))
+                }
+                None if self.is_bare(key.as_bytes())? => VolumeNode::Open,
+                None => continue,
+            };
+            volumes.insert(key.as_bytes().to_vec(), node);
+        }
+        let update = self.with_volumes(keys.iter().map(|key| (key, digest(key))), &volumes)?;
         let mut head = self.head.write().unwrap_or_else(PoisonError::into_inner);
+        self.forget_volume_totals();
         for key in keys {
             let Some(value) = self.leaf(key)? else {
                 continue;
@@ -54,10 +69,11 @@ impl Catalogue {
                 entries: 0,
                 bytes: 0,
                 lacking: 0,
+                bare: None,
                 place: RecordPlace { block: 0, index: 0 },
                 ..value
             };
-            if let Some(digest) = value.digest {
+            if let Some(digest) = value.digest.filter(|_| value.bare.is_none()) {
                 let commit = value.commit;
                 self.lost()
                     .insert(key.clone(), LostRecord { digest, commit });

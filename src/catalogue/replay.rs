@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use hikae_protocol::digest::Digest;
 use hikae_protocol::message::{DecodeError, decode};
 use hikae_protocol::objectpath::LeafKey;
 use hikae_protocol::pack::Items;
@@ -16,7 +17,7 @@ use super::item::{LeafSummary, Prune, Unstage};
 use super::leaf::RecordPlace;
 use super::open::Head;
 use super::records::{Blocks, SegmentBlocks};
-use super::tree::update;
+use super::tree::{VolumeNode, Volumes, update};
 use super::value::LeafValue;
 use crate::segment::{BlockKind, BlockPlace, ScannedBlock, SegmentFolder, SegmentReader};
 
@@ -30,6 +31,8 @@ pub(super) struct Replay {
     pub tree: HashMap<LeafKey, LeafValue>,
     pub staged: HashMap<LeafKey, LeafValue>,
     pub blocks: HashMap<u64, BlockPlace>,
+    /// The nodes of bare volumes, by the place of the record.
+    nodes: HashMap<RecordPlace, Option<Digest>>,
     /// By number: the block, and when it was accepted.
     pub commits: BTreeMap<u64, (u64, i64)>,
 }
@@ -68,10 +71,19 @@ impl Replay {
             let summary = LeafSummary::parse(item)
                 .map_err(|source| wrong(block, index, "leaf record", source))?;
             self.reach(summary.commit);
-            let (key, value) = LeafValue::of(summary, RecordPlace { block, index });
+            let place = RecordPlace { block, index };
+            self.known_bare(&summary, place);
+            let (key, value) = LeafValue::of(summary, place);
             self.staged.insert(key, value);
         }
         Ok(())
+    }
+
+    /// Remembers what a record says of a bare volume.
+    pub(super) fn known_bare(&mut self, summary: &LeafSummary, place: RecordPlace) {
+        if let Some(bare) = summary.bare {
+            self.nodes.insert(place, bare.node);
+        }
     }
 
     fn unstage(&mut self, dropped: &Unstage) {
@@ -137,8 +149,15 @@ impl Replay {
         let mut leaves: Vec<(&LeafKey, &LeafValue)> = self.tree.iter().collect();
         leaves.sort_unstable_by(|one, two| one.0.cmp(two.0));
         let digests = leaves.iter().map(|(key, value)| (*key, value.digest));
+        let bare = leaves.iter().filter(|(_, value)| value.bare.is_some());
+        let volumes: Volumes = bare
+            .map(|(key, value)| {
+                let node = self.nodes.get(&value.place).copied().flatten();
+                (key.as_bytes().to_vec(), VolumeNode::Bare(node))
+            })
+            .collect();
         // Before the leaves are there: nothing has to be looked up.
-        let grown = update(db, digests)?;
+        let grown = update(db, digests, &volumes)?;
         for (_, value) in &leaves {
             totals.replace(None, value);
         }

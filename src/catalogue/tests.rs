@@ -48,7 +48,7 @@ pub(super) fn commit(
     commit_staged(catalogue, sequence, &staged)
 }
 
-fn commit_staged(
+pub(super) fn commit_staged(
     catalogue: &Catalogue,
     sequence: u64,
     staged: &[(LeafKey, LeafValue)],

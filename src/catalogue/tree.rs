@@ -8,7 +8,11 @@ use hikae_protocol::objectpath::LeafKey;
 use hikae_protocol::tree::{ChildKind, NodeDigest, name_in_parent, parent, root_digest};
 
 use super::CatalogueError;
+use super::commit::Totals;
 use super::db::Db;
+use super::open::Catalogue;
+use super::records::Blocks;
+use super::value::LeafValue;
 
 /// Components of the deepest path, less one: the depth of a tree key.
 const DEPTH_MAX: usize = 4;
@@ -22,18 +26,32 @@ pub struct TreeUpdate {
     pub nodes: Vec<(Vec<u8>, Option<Digest>)>,
 }
 
+/// What becomes of the node of a volume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VolumeNode {
+    /// This, whatever is known below it.
+    Bare(Option<Digest>),
+    /// Again what the leaves below it give.
+    Open,
+}
+
+/// By `facility/label`: volumes that are bare now, and that were.
+pub type Volumes = BTreeMap<Vec<u8>, VolumeNode>;
+
 type Overlay = BTreeMap<Vec<u8>, Option<Digest>>;
 
 fn depth(path: &[u8]) -> usize {
     path.iter().filter(|&&byte| byte == b'/').count()
 }
 
-/// Computes what the tree becomes with `changes` to its leaves.
+/// Computes what the tree becomes with `changes` to its leaves and with
+/// `volumes`; others that are bare stay so.
 ///
 /// Errors: `CatalogueError`.
 pub(super) fn update<'a>(
     db: &Db,
     changes: impl IntoIterator<Item = (&'a LeafKey, Option<Digest>)>,
+    volumes: &Volumes,
 ) -> Result<TreeUpdate, CatalogueError> {
     let mut leaves: Vec<Overlay> = vec![Overlay::new(); DEPTH_MAX + 1];
     for (key, digest) in changes {
@@ -41,10 +59,30 @@ pub(super) fn update<'a>(
     }
     let mut nodes = Vec::new();
     let mut below = Overlay::new();
+    // Nodes directly below volumes.
+    let mut at_prefix = Overlay::new();
     for child_depth in (2..=DEPTH_MAX).rev() {
         let above = fold_level(db, &leaves[child_depth], &below)?;
-        nodes.append(&mut below.into_iter().collect());
+        nodes.extend(below.iter().map(|(path, digest)| (path.clone(), *digest)));
+        at_prefix = below;
         below = above;
+    }
+    // Of volumes that stay bare the leaves below say nothing.
+    let mut bare = Vec::new();
+    for path in below.keys() {
+        if db.leaf(path)?.is_some_and(|value| value.bare.is_some()) {
+            bare.push(path.clone());
+        }
+    }
+    for path in bare {
+        below.remove(&path);
+    }
+    for (path, volume) in volumes {
+        let digest = match volume {
+            VolumeNode::Bare(digest) => *digest,
+            VolumeNode::Open => node(db, path, &leaves[2], &at_prefix)?,
+        };
+        below.insert(path.clone(), digest);
     }
     let root = node(db, &[], &leaves[1], &below)?;
     nodes.extend(below);
@@ -100,6 +138,67 @@ fn node(
     Ok(list.finish())
 }
 
+impl Catalogue {
+    /// What the tree and its counts become with these leaves.
+    ///
+    /// Errors: `CatalogueError`.
+    pub fn with_leaves(
+        &self,
+        leaves: &[(LeafKey, LeafValue)],
+    ) -> Result<(TreeUpdate, Totals), CatalogueError> {
+        let mut totals = self.totals();
+        let mut volumes = Volumes::new();
+        for (key, value) in leaves {
+            let old = self.leaf(key)?;
+            totals.replace(old.as_ref(), value);
+            let node = match (value.bare, old.and_then(|old| old.bare)) {
+                (Some(_), _) => {
+                    let bare = self.leaf_item(value.place)?.summary.bare;
+                    VolumeNode::Bare(bare.and_then(|bare| bare.node))
+                }
+                (None, Some(_)) => VolumeNode::Open,
+                (None, None) => continue,
+            };
+            volumes.insert(key.as_bytes().to_vec(), node);
+        }
+        let digests = leaves.iter().map(|(key, value)| (key, value.digest));
+        let update = update(&self.db, digests, &volumes)?;
+        Ok((update, totals))
+    }
+
+    /// Whether the leaves add up to the root that was signed. Damage can take
+    /// some away; nothing may be signed or believed of such a tree until they
+    /// are there again.
+    ///
+    /// Errors: `CatalogueError`.
+    pub fn is_whole(&self) -> Result<bool, CatalogueError> {
+        let own = self.with_digests([])?.root;
+        Ok(self.snapshot().is_none_or(|snapshot| snapshot.root == own))
+    }
+
+    /// What the tree becomes with these digests.
+    ///
+    /// Errors: `CatalogueError`.
+    pub fn with_digests<'a>(
+        &self,
+        leaves: impl IntoIterator<Item = (&'a LeafKey, Option<Digest>)>,
+    ) -> Result<TreeUpdate, CatalogueError> {
+        update(&self.db, leaves, &Volumes::new())
+    }
+
+    /// What the tree becomes with these digests, and with volumes that are
+    /// bare then or no longer are.
+    ///
+    /// Errors: `CatalogueError`.
+    pub fn with_volumes<'a>(
+        &self,
+        leaves: impl IntoIterator<Item = (&'a LeafKey, Option<Digest>)>,
+        volumes: &Volumes,
+    ) -> Result<TreeUpdate, CatalogueError> {
+        update(&self.db, leaves, volumes)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -136,7 +235,8 @@ mod tests {
                     .into_iter()
                     .map(|(key, value)| (key, value.map(|value| Digest::of_content(&[value]))))
                     .collect();
-                let found = update(&db, changes.iter().map(|(key, digest)| (key, *digest))).unwrap();
+                let changed = changes.iter().map(|(key, digest)| (key, *digest));
+                let found = update(&db, changed, &Volumes::new()).unwrap();
                 for (key, digest) in &changes {
                     let value = LeafValue {
                         digest: *digest,
@@ -146,6 +246,7 @@ mod tests {
                         bytes: 0,
                         newest_bytes: 0,
                         lacking: 0,
+                        bare: None,
                         place: RecordPlace { block: 1, index: 0 },
                     };
                     db.apply(&[(key.clone(), value)]).unwrap();

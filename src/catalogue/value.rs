@@ -1,13 +1,15 @@
 //! What the index knows of a leaf.
 
+use std::num::NonZeroU64;
+
 use hikae_protocol::digest::Digest;
 use hikae_protocol::objectpath::LeafKey;
 
-use super::item::LeafSummary;
+use super::item::{BareSummary, LeafSummary};
 use super::leaf::RecordPlace;
 
 /// Bytes of a leaf's value.
-const LEAF_VALUE_BYTES: usize = 88;
+const LEAF_VALUE_BYTES: usize = 96;
 
 /// What the index knows of a leaf: fixed size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +28,9 @@ pub struct LeafValue {
     pub newest_bytes: u64,
     /// Contents that the source could not hand out.
     pub lacking: u32,
+    /// Of a bare volume, how many leaves it has; digest and counts are the
+    /// volume's then.
+    pub bare: Option<NonZeroU64>,
     /// Where the record lies.
     pub place: RecordPlace,
 }
@@ -41,13 +46,23 @@ impl LeafValue {
             bytes: summary.bytes,
             newest_bytes: summary.newest_bytes,
             lacking: summary.lacking,
+            bare: summary.bare.map(|bare| bare.leaves),
             place,
         };
         (summary.key, value)
     }
 
-    /// What the record's summary says.
-    pub(super) fn summary(self, key: LeafKey) -> LeafSummary {
+    /// Leaves that have entries: those of a bare volume, or this one.
+    pub(super) fn leaves(&self) -> u64 {
+        match self.bare {
+            Some(leaves) => leaves.get(),
+            None => u64::from(self.entries > 0),
+        }
+    }
+
+    /// What the record's summary says; of a bare volume with the digest of its
+    /// node.
+    pub(super) fn summary(self, key: LeafKey, node: Option<Digest>) -> LeafSummary {
         LeafSummary {
             key,
             sequence: self.sequence,
@@ -57,6 +72,7 @@ impl LeafValue {
             bytes: self.bytes,
             newest_bytes: self.newest_bytes,
             lacking: self.lacking,
+            bare: self.bare.map(|leaves| BareSummary { node, leaves }),
         }
     }
 
@@ -77,7 +93,8 @@ impl LeafValue {
             bytes[32 + 8 * at..40 + 8 * at].copy_from_slice(&number.to_le_bytes());
         }
         bytes[80..84].copy_from_slice(&self.place.index.to_le_bytes());
-        bytes[84..].copy_from_slice(&self.lacking.to_le_bytes());
+        bytes[84..88].copy_from_slice(&self.lacking.to_le_bytes());
+        bytes[88..].copy_from_slice(&self.bare.map_or(0, NonZeroU64::get).to_le_bytes());
         bytes
     }
 
@@ -91,11 +108,15 @@ impl LeafValue {
             )
         };
         let entries = number(2);
+        let digest = Digest(bytes[..32].try_into().ok()?);
+        let bare = NonZeroU64::new(number(7));
         Some(LeafValue {
-            digest: match entries {
-                0 => None,
-                _ => Some(Digest(bytes[..32].try_into().ok()?)),
+            digest: match bare {
+                // No list has the digest of only zeros.
+                Some(_) => (digest != Digest([0; 32])).then_some(digest),
+                None => (entries > 0).then_some(digest),
             },
+            bare,
             sequence: number(0),
             commit: number(1),
             entries,
@@ -105,7 +126,7 @@ impl LeafValue {
                 block: number(5),
                 index: u32::from_le_bytes(bytes[80..84].try_into().ok()?),
             },
-            lacking: u32::from_le_bytes(bytes[84..].try_into().ok()?),
+            lacking: u32::from_le_bytes(bytes[84..88].try_into().ok()?),
         })
     }
 }

@@ -1,9 +1,8 @@
 //! What the catalogue says: the last commit, leaves of the tree and staged
-//! ones, and what the tree becomes with other leaves.
+//! ones.
 
 use std::sync::{PoisonError, RwLockReadGuard};
 
-use hikae_protocol::digest::Digest;
 use hikae_protocol::objectpath::LeafKey;
 use hikae_protocol::snapshot::Snapshot;
 use hikae_protocol::tree::ChildKind;
@@ -13,7 +12,6 @@ use super::commit::{Commit, Totals};
 use super::db::Db;
 use super::leaf::LeafRecord;
 use super::open::{Catalogue, Head};
-use super::tree::{TreeUpdate, update};
 use super::value::LeafValue;
 
 /// Levels of the tree are read by kind.
@@ -42,6 +40,13 @@ impl Catalogue {
     /// What the last commit's snapshot says.
     pub fn snapshot(&self) -> Option<Snapshot> {
         self.view().head.as_ref().map(|head| head.snapshot.clone())
+    }
+
+    /// Counts of the last commit's tree.
+    pub(super) fn totals(&self) -> Totals {
+        let view = self.view();
+        let totals = view.head.as_ref().map(|head| head.totals);
+        totals.unwrap_or_default()
     }
 
     /// A leaf of the tree.
@@ -97,46 +102,6 @@ impl Catalogue {
         self.db.all_staged().collect()
     }
 
-    /// What the tree and its counts become with these leaves.
-    ///
-    /// Errors: `CatalogueError`.
-    pub fn with_leaves(
-        &self,
-        leaves: &[(LeafKey, LeafValue)],
-    ) -> Result<(TreeUpdate, Totals), CatalogueError> {
-        let view = self.view();
-        let mut totals = view
-            .head
-            .as_ref()
-            .map_or(Totals::default(), |head| head.totals);
-        drop(view);
-        for (key, value) in leaves {
-            totals.replace(self.leaf(key)?.as_ref(), value);
-        }
-        let update = self.with_digests(leaves.iter().map(|(key, value)| (key, value.digest)))?;
-        Ok((update, totals))
-    }
-
-    /// Whether the leaves add up to the root that was signed. Damage can take
-    /// some away; nothing may be signed or believed of such a tree until they
-    /// are there again.
-    ///
-    /// Errors: `CatalogueError`.
-    pub fn is_whole(&self) -> Result<bool, CatalogueError> {
-        let own = self.with_digests([])?.root;
-        Ok(self.snapshot().is_none_or(|snapshot| snapshot.root == own))
-    }
-
-    /// What the tree becomes with these digests.
-    ///
-    /// Errors: `CatalogueError`.
-    pub fn with_digests<'a>(
-        &self,
-        leaves: impl IntoIterator<Item = (&'a LeafKey, Option<Digest>)>,
-    ) -> Result<TreeUpdate, CatalogueError> {
-        update(&self.db, leaves)
-    }
-
     /// Leaves that the node's own commits after `number` brought, in canonical
     /// order.
     ///
@@ -160,6 +125,10 @@ impl Catalogue {
 impl View<'_> {
     pub(super) fn db(&self) -> &Db {
         &self.catalogue.db
+    }
+
+    pub(super) fn catalogue(&self) -> &Catalogue {
+        self.catalogue
     }
 
     /// The last commit and its snapshot.

@@ -87,6 +87,8 @@ pub struct Config {
     pub guard: Guard,
     /// How long snapshots are kept.
     pub retention: Retention,
+    /// What a sparse replica keeps.
+    pub filter: Option<Filter>,
 }
 
 impl Config {
@@ -140,6 +142,7 @@ impl Config {
             schedule: file.schedule,
             guard: file.guard,
             retention: file.retention,
+            filter: file.filter,
         })
     }
 }

@@ -112,6 +112,13 @@ pub(super) fn some_time<'de, D: Deserializer<'de>>(
     }
 }
 
+/// The same, of a key that may be missing.
+pub(super) fn some_span<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<std::time::Duration>, D::Error> {
+    some_time(deserializer).map(Some)
+}
+
 /// A share, from 0 to 1.
 pub(super) fn share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     let share = f64::deserialize(deserializer)?;

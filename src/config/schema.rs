@@ -8,12 +8,16 @@ use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use hikae_protocol::limits::PATTERNS_MAX;
 use hikae_protocol::snapshot::NodeId;
 use serde::de::{MapAccess, SeqAccess, Visitor, value};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::database::DatabaseUrl;
-use super::quantity::{Hours, Rate, Zone, duration, share, some_time};
+use super::quantity::{Hours, Rate, Zone, duration, share, some_span, some_time};
+
+/// Bytes of one pattern of a list: all of them fit a request.
+const PATTERN_BYTES_MAX: usize = 240;
 
 /// What a node is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,7 +58,7 @@ pub(super) struct File {
     pub guard: Guard,
     #[serde(default)]
     pub retention: Retention,
-    filter: Option<Filter>,
+    pub filter: Option<Filter>,
 }
 
 /// An address that peers reach us by.
@@ -257,8 +261,9 @@ pub struct Filter {
     pub volumes: Option<Vec<String>>,
     /// Data kinds, with * as a wildcard.
     pub kinds: Option<Vec<String>>,
-    /// Records of this period.
-    pub since: Option<String>,
+    /// Records of this period up to now.
+    #[serde(default, deserialize_with = "some_span")]
+    pub since: Option<Duration>,
 }
 
 impl File {
@@ -281,16 +286,11 @@ impl File {
         if self.passphrase_file.is_some() && !self.seal {
             return Err("passphrase_file is for a sealed store: it needs seal = true".into());
         }
-        if self.filter.is_some() {
-            return Err("[filter] is not in this version: a replica keeps every volume".into());
-        }
-        if let Some(peer) = self.peer.iter().find(|peer| peer.volumes != ["*"]) {
-            return Err(format!(
-                "[[peer]] {:?}: volumes other than [\"*\"] are not in this version",
-                peer.name
-            ));
-        }
+        self.check_patterns()?;
         match self.role {
+            Role::Center if self.filter.is_some() => {
+                Err("a center has no [filter]: it signs what its storage has".into())
+            }
             Role::Center if !self.source.is_empty() => Err("a center has no [source]".into()),
             Role::Center if self.tree.is_some() => {
                 Err("a center has no tree: it has volumes".into())
@@ -303,6 +303,45 @@ impl File {
             }
             _ => self.check_names(),
         }
+    }
+
+    fn check_patterns(&self) -> Result<(), String> {
+        let filter = self.filter.as_ref();
+        let lists = [
+            filter.and_then(|filter| Some(("[filter] volumes", filter.volumes.as_ref()?))),
+            filter.and_then(|filter| Some(("[filter] kinds", filter.kinds.as_ref()?))),
+        ];
+        let lists = lists
+            .into_iter()
+            .flatten()
+            .map(|(name, list)| (name.to_string(), list));
+        let peers = self.peer.iter();
+        let peers = peers.map(|peer| (format!("[[peer]] {:?} volumes", peer.name), &peer.volumes));
+        for (name, patterns) in lists.chain(peers) {
+            if patterns.is_empty() || patterns.len() > PATTERNS_MAX {
+                return Err(format!(
+                    "{name}: expected 1 to {PATTERNS_MAX} patterns, like \"*\""
+                ));
+            }
+            let wrong = patterns
+                .iter()
+                .find(|pattern| pattern.is_empty() || pattern.len() > PATTERN_BYTES_MAX);
+            if wrong.is_some() {
+                return Err(format!(
+                    "{name}: expected patterns of 1 to {PATTERN_BYTES_MAX} bytes"
+                ));
+            }
+            if name.ends_with("volumes")
+                && let Some(wrong) = patterns
+                    .iter()
+                    .find(|pattern| *pattern != "*" && !pattern.contains('/'))
+            {
+                return Err(format!(
+                    "{name}: {wrong:?}: expected \"facility/label\", with * as a wildcard"
+                ));
+            }
+        }
+        Ok(())
     }
 
     fn check_names(&self) -> Result<(), String> {

@@ -31,6 +31,7 @@ role = "center"
 #[[peer]]
 #name = "backup-east"
 #id = "<node id that `hikae init` printed there>"
+#volumes = ["*"]              # what it may have: "facility/label", * as a wildcard
 
 #[schedule]
 #hints = "60s"                # between refreshes while nobody pulls
@@ -70,6 +71,13 @@ const REPLICA: &str = r#"
 #name = "sinet"
 #remote = "10.9.1.1:4433"
 #local = "10.9.1.2"           # the local address to leave by
+
+# Keep less than everything. The copy still proves itself against what the
+# center signed.
+#[filter]
+#volumes = ["0410000001/*"]   # "facility/label", with * as a wildcard
+#kinds = ["ADT-*", "PPR-01", "OMP-*", "OML-11"]
+#since = "2y"                 # records without a date are kept
 
 # Others may pull from this copy.
 #[[listen]]

@@ -2,8 +2,10 @@
 //! the words of the standard. Pure.
 
 mod change;
+mod filter;
 
 pub use change::{Fate, RecordChange, Suspect, Suspicion, changes, kind_of};
+pub use filter::Filter;
 
 use hikae_protocol::digest::Digest;
 use hikae_protocol::limits::{BUNDLE_BYTES, FETCH_LEAVES_MAX, PATH_BYTES_MAX, REQUEST_BYTES_MAX};

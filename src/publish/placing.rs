@@ -3,9 +3,10 @@
 //! that are written together, whatever days brought them.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{Seek, Write};
 
 use hikae_protocol::entry::Entry;
+use hikae_protocol::limits::CHUNK_BYTES_MIN;
 use rayon::prelude::*;
 use rustix::io::Errno;
 
@@ -94,7 +95,14 @@ impl Placing<'_> {
             let wrong = |errno| PublishError::Disk(folder.error("write", name, errno));
             let from_io =
                 |error: std::io::Error| wrong(Errno::from_io_error(&error).unwrap_or(Errno::IO));
-            let mut put = |piece: &[u8]| file.write_all(piece).map_err(from_io);
+            let mut holes = false;
+            let mut put = |piece: &[u8]| {
+                holes = is_hole(piece);
+                match holes {
+                    true => file.seek_relative(piece.len() as i64).map_err(from_io),
+                    false => file.write_all(piece).map_err(from_io),
+                }
+            };
             match write(placement, &mut put) {
                 Err(PublishError::Catalogue(error)) if self.is_lenient => {
                     folder.remove_file(name)?;
@@ -107,6 +115,10 @@ impl Placing<'_> {
                 }
                 done => done?,
             }
+            if holes {
+                // The last bytes were passed over, not written.
+                file.set_len(placement.entry.size).map_err(from_io)?;
+            }
             set_mtime(&file, placement.entry.mtime_ns).map_err(wrong)?;
             if self.sync {
                 File::sync_all(&file).map_err(from_io)?;
@@ -114,6 +126,12 @@ impl Placing<'_> {
         }
         Ok(all_lost)
     }
+}
+
+/// Whether bytes are left out of a file, where they read as zeros: a large
+/// file that has holes at the source has them in the tree.
+fn is_hole(piece: &[u8]) -> bool {
+    piece.len() >= CHUNK_BYTES_MIN && piece.iter().all(|&byte| byte == 0)
 }
 
 /// The block of a content that lies in one.
@@ -127,9 +145,12 @@ fn block(place: ContentPlace) -> Option<u64> {
 /// Contents in the order in which they lie; those of several blocks at the end.
 fn order(place: ContentPlace) -> (u64, u32) {
     match place {
-        ContentPlace::Item { block, index } | ContentPlace::Pieces { block, index } => {
+        ContentPlace::Item { block, index } | ContentPlace::Chunks { block, index } => {
             (block, index)
         }
-        ContentPlace::Storage | ContentPlace::Lacking => (u64::MAX, 0),
+        ContentPlace::Storage
+        | ContentPlace::Lacking
+        | ContentPlace::Partial { .. }
+        | ContentPlace::NotHeld => (u64::MAX, 0),
     }
 }

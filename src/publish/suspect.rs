@@ -131,7 +131,7 @@ fn began_well(
     let held = |file: &FileRecord| {
         matches!(
             file.content,
-            ContentPlace::Item { .. } | ContentPlace::Pieces { .. }
+            ContentPlace::Item { .. } | ContentPlace::Chunks { .. }
         )
     };
     Ok(held(is) && held(was) && !well(&head(catalogue, is)?) && well(&head(catalogue, was)?))

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
-use crate::catalogue::{Catalogue, CatalogueError, LeafRecord};
+use crate::catalogue::{Catalogue, CatalogueError, ContentPlace, LeafRecord};
 use crate::config::DatabaseUrl;
 use crate::disk::join;
 use crate::index::{COLUMNS, Export, ExportError, ExportMark, ExportRow};
@@ -77,7 +77,11 @@ pub(super) fn export(
             for (key, value) in catalogue.view().leaves_below(&volume)? {
                 monitor.advance(1);
                 if value.entries > 0 {
-                    let record = catalogue.record(value.place)?;
+                    let mut record = catalogue.record(value.place)?;
+                    // The tree of a sparse replica does not show these.
+                    record
+                        .files
+                        .retain(|file| file.content != ContentPlace::NotHeld);
                     leaf(&key, &record, &zone, &mut export, &mut report)?;
                 }
             }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::center::{Center, RefreshReport};
 use super::peers::{PeerBook, PeerState};
-use super::replica::{HeldVolume, Replica, ScrubStatus, SyncReport};
+use super::replica::{HeldVolume, Replica, ScrubStatus, Sparse, SyncReport};
 use crate::catalogue::{Catalogue, RebuildReport};
 use crate::config::{Peer, Role};
 use crate::walk::LeftOut;
@@ -23,6 +23,8 @@ pub(super) struct Status {
     pub is_published: Option<bool>,
     pub peers: Vec<PeerStatus>,
     pub sources: Vec<SourceStatus>,
+    /// What a sparse replica does not hold; none where everything is.
+    pub sparse: Option<Sparse>,
     /// Volumes of which something is held by the guard.
     pub held: Vec<HeldVolume>,
     /// How far reading everything again is; of a replica that stays.
@@ -147,6 +149,7 @@ fn common(catalogue: &Catalogue, config: &crate::config::Config, node_id: String
         is_published: None,
         peers: vec![],
         sources: vec![],
+        sparse: None,
         held: vec![],
         scrub: None,
         left_out_total: 0,
@@ -226,6 +229,10 @@ pub(super) fn replica(replica: &Replica) -> Status {
         .collect();
     match replica.held() {
         Ok(held) => status.held = held,
+        Err(error) => status.errors.push(error.to_string()),
+    }
+    match replica.sparse() {
+        Ok(sparse) => status.sparse = sparse,
         Err(error) => status.errors.push(error.to_string()),
     }
     match replica.scrub_status() {

@@ -312,6 +312,7 @@ pub(super) fn sync(report: &SyncReport) -> String {
         );
     }
     held(&mut out, &report.held);
+    out.extend(report.sparse.iter().map(|sparse| format!("{sparse}\n")));
     lines(
         &mut out,
         "not copied",
@@ -553,6 +554,7 @@ pub(super) fn status(status: &Status) -> String {
         );
     }
     held(&mut out, &status.held);
+    out.extend(status.sparse.iter().map(|sparse| format!("{sparse}\n")));
     lines(
         &mut out,
         "not copied",

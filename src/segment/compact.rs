@@ -176,9 +176,11 @@ impl SegmentFolder {
     pub fn damaged_headers(&self) -> Result<Vec<PathBuf>, SegmentError> {
         let mut damaged = Vec::new();
         for number in self.numbers()? {
+            let name = segment_name(number);
             let mut header = [0; SEGMENT_HEADER_BYTES as usize];
-            self.files()
-                .read_at(&segment_name(number), 0, &mut header)?;
+            if self.files().length(&name)?.unwrap_or(0) >= SEGMENT_HEADER_BYTES {
+                self.files().read_at(&name, 0, &mut header)?;
+            }
             if header != self.header(number) {
                 damaged.push(self.path(number));
             }

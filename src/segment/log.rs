@@ -4,6 +4,8 @@
 //! A segment that has a successor is sealed: synced, then never written
 //! again. After a failed write or sync nothing more is written.
 
+use std::time::{Duration, Instant};
+
 use hikae_protocol::pack::Pack;
 
 use super::SegmentError;
@@ -13,6 +15,11 @@ use super::scan::LogEnd;
 
 /// Bytes after which the next segment begins.
 pub const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Bytes that wait for a sync while a copy is under way, about.
+const UNSYNCED_BYTES_MAX: u64 = 32 * 1024 * 1024;
+/// How long they wait, about.
+const UNSYNCED_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Where a block lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +40,10 @@ pub struct SegmentLog {
     number: u32,
     end: u64,
     next_id: u64,
-    unsynced: bool,
+    /// Bytes that were appended since the last sync.
+    unsynced: u64,
+    /// When the first of them was.
+    unsynced_since: Instant,
     /// The first failure; nothing is written after it.
     poisoned: Option<String>,
     /// It was the writing of a block that is no commit's: the file can be cut
@@ -63,7 +73,8 @@ impl SegmentLog {
             number: end.segment,
             end: end.offset,
             next_id: end.next_id,
-            unsynced: false,
+            unsynced: 0,
+            unsynced_since: Instant::now(),
             poisoned: None,
             can_recover: false,
         })
@@ -116,7 +127,10 @@ impl SegmentLog {
         self.can_recover = false;
         self.end += block.header.span();
         self.next_id += 1;
-        self.unsynced = true;
+        if self.unsynced == 0 {
+            self.unsynced_since = Instant::now();
+        }
+        self.unsynced += block.header.span();
         Ok((id, place))
     }
 
@@ -130,7 +144,7 @@ impl SegmentLog {
             let name = segment_name(self.number);
             self.folder.files().truncate(&name, self.end)?;
             self.folder.files().sync(&name)?;
-            self.unsynced = false;
+            self.unsynced = 0;
             (self.poisoned, self.can_recover) = (None, false);
         }
         Ok(())
@@ -168,6 +182,13 @@ impl SegmentLog {
         Ok(())
     }
 
+    /// Whether much was appended since the last sync, or something some time
+    /// ago.
+    pub fn is_sync_due(&self) -> bool {
+        self.unsynced >= UNSYNCED_BYTES_MAX
+            || self.unsynced > 0 && self.unsynced_since.elapsed() >= UNSYNCED_TIME_MAX
+    }
+
     /// Makes every appended block durable.
     ///
     /// Errors: `SegmentError`; the log is then poisoned.
@@ -181,11 +202,11 @@ impl SegmentLog {
     }
 
     fn sync_file(&mut self) -> Result<(), SegmentError> {
-        if !self.unsynced {
+        if self.unsynced == 0 {
             return Ok(());
         }
         self.folder.files().sync(&segment_name(self.number))?;
-        self.unsynced = false;
+        self.unsynced = 0;
         Ok(())
     }
 }

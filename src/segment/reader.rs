@@ -92,13 +92,34 @@ fn damaged(
     }
 }
 
+/// Reads bytes of the block at `place`, from its byte `from` on. A file that
+/// ends before is damaged, not the disk.
+fn fill(
+    folder: &SegmentFolder,
+    name: &str,
+    place: BlockPlace,
+    from: usize,
+    buffer: &mut [u8],
+) -> Result<(), SegmentError> {
+    let files = folder.files();
+    let begin = place.offset.saturating_add(from as u64);
+    let end = begin.saturating_add(buffer.len() as u64);
+    let Err(error) = files.read_at(name, begin, buffer) else {
+        return Ok(());
+    };
+    match files.length(name)? {
+        Some(length) if length < end => Err(damaged(folder, name, place, "the file ends before")),
+        _ => Err(error.into()),
+    }
+}
+
 fn read_header(
     folder: &SegmentFolder,
     name: &str,
     place: BlockPlace,
 ) -> Result<BlockHeader, SegmentError> {
     let mut header = [0; BLOCK_HEADER_BYTES];
-    folder.files().read_at(name, place.offset, &mut header)?;
+    fill(folder, name, place, 0, &mut header)?;
     BlockHeader::parse(&header, folder.store(), place)
         .ok_or_else(|| damaged(folder, name, place, "header"))
 }
@@ -114,7 +135,7 @@ pub(super) fn read_block(
     let files = folder.files();
     let header = read_header(folder, name, place)?;
     let mut data = vec![0; header.span() as usize - BLOCK_HEADER_BYTES];
-    files.read_at(name, place.offset + BLOCK_HEADER_BYTES as u64, &mut data)?;
+    fill(folder, name, place, BLOCK_HEADER_BYTES, &mut data)?;
     let padding = data.split_off(header.stored_bytes as usize);
     let block = Block::checked(header, Bytes::from(data), folder.seal())
         .map_err(|error| error.at(files.path(name), place.offset))?;

@@ -9,9 +9,10 @@ use std::collections::HashMap;
 use std::io::Read;
 use std::path::Path;
 
+use hikae_protocol::chunk::{Chunk, first_cut};
 use hikae_protocol::digest::Digest;
 use hikae_protocol::entry::Entry;
-use hikae_protocol::limits::{BUNDLE_BYTES, LARGE_BYTES_MIN};
+use hikae_protocol::limits::{BUNDLE_BYTES, CHUNK_BYTES_MAX, LARGE_BYTES_MIN};
 use hikae_protocol::list::page_hint;
 use hikae_protocol::message::{DeltaEntry, PageHint};
 use hikae_protocol::objectpath::{LeafKey, ObjectPath};
@@ -20,7 +21,9 @@ use hikae_protocol::pack::PackBuilder;
 use super::incoming::Incoming;
 use super::replica::PullError;
 use super::source::CONTENTS_LEVEL;
-use crate::catalogue::{Catalogue, CatalogueError, ContentPlace, LeafRecord};
+use crate::catalogue::{
+    Catalogue, CatalogueError, ChunkPages, ChunkRecord, ContentPlace, LeafRecord, RecordPlace,
+};
 use crate::disk::{Directory, join};
 use crate::walk::look_at;
 
@@ -105,7 +108,7 @@ impl Adoptable {
         (Digest::of_content(&content) == entry.digest).then_some(content)
     }
 
-    /// A large content, stored piece by piece, if the file still has it.
+    /// A large content, stored chunk by chunk, if the file still has it.
     fn large(
         &self,
         catalogue: &Catalogue,
@@ -116,46 +119,73 @@ impl Adoptable {
             return Ok(None);
         };
         let mut hasher = blake3::Hasher::new();
-        let mut pieces: Vec<(u64, u32)> = Vec::new();
+        let mut chunks: Vec<ChunkRecord> = Vec::new();
+        let mut pack = Chunked::default();
+        let mut window: Vec<u8> = Vec::new();
         let mut left = entry.size;
-        while left > 0 {
-            let mut piece = vec![0; BUNDLE_BYTES.min(usize::try_from(left).unwrap_or(usize::MAX))];
-            if file.read_exact(&mut piece).is_err() {
+        while left > 0 || !window.is_empty() {
+            let more = (CHUNK_BYTES_MAX as u64).min(left);
+            let read = file.by_ref().take(more).read_to_end(&mut window);
+            if read.ok().map(|read| read as u64) != Some(more) {
                 return Ok(None);
             }
-            hasher.update(&piece);
-            left -= piece.len() as u64;
-            pieces.push((append(catalogue, &[&piece])?, 0));
+            left -= more;
+            while window.len() >= CHUNK_BYTES_MAX || left == 0 && !window.is_empty() {
+                let rest = window.split_off(first_cut(&window));
+                let bytes = std::mem::replace(&mut window, rest);
+                hasher.update(&bytes);
+                pack.push(&bytes);
+                if pack.pack.raw_bytes() >= BUNDLE_BYTES {
+                    chunks.append(&mut pack.store(catalogue)?);
+                }
+            }
         }
+        chunks.append(&mut pack.store(catalogue)?);
         if Digest::from(hasher) != entry.digest {
             return Ok(None);
         }
-        let list = postcard::to_stdvec(&pieces);
-        let list = list.map_err(|error| PullError::Task(error.to_string()))?;
-        let block = append(catalogue, &[&list])?;
-        Ok(Some(ContentPlace::Pieces { block, index: 0 }))
+        let mut pages = ChunkPages::default();
+        let lists = catalogue.append_chunk_lists(&[&chunks], &mut pages)?;
+        let place = lists.first();
+        Ok(place.map(|&RecordPlace { block, index }| ContentPlace::Chunks { block, index }))
+    }
+}
+
+/// Chunks that wait to be stored together.
+#[derive(Default)]
+struct Chunked {
+    pack: PackBuilder,
+    chunks: Vec<(Chunk, u32)>,
+}
+
+impl Chunked {
+    fn push(&mut self, bytes: &[u8]) {
+        let chunk = Chunk {
+            digest: Digest::of_content(bytes),
+            bytes: bytes.len() as u32,
+        };
+        self.chunks.push((chunk, self.pack.push(bytes)));
+    }
+
+    fn store(&mut self, catalogue: &Catalogue) -> Result<Vec<ChunkRecord>, PullError> {
+        if self.chunks.is_empty() {
+            return Ok(vec![]);
+        }
+        let pack = std::mem::take(&mut self.pack).finish(CONTENTS_LEVEL);
+        let block = catalogue.append_contents(&pack.map_err(CatalogueError::Pack)?)?;
+        let chunks = self.chunks.drain(..).map(|(chunk, index)| ChunkRecord {
+            chunk,
+            place: RecordPlace { block, index },
+        });
+        Ok(chunks.collect())
     }
 }
 
 impl AdoptableFiles {
-    /// How many contents there are.
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
-    }
-
     /// Contents that need not come along.
     pub(super) fn hints(&self) -> impl Iterator<Item = PageHint> {
         self.0.keys().map(page_hint)
     }
-}
-
-fn append(catalogue: &Catalogue, items: &[&[u8]]) -> Result<u64, PullError> {
-    let mut pack = PackBuilder::default();
-    for item in items {
-        pack.push(item);
-    }
-    let pack = pack.finish(CONTENTS_LEVEL).map_err(CatalogueError::Pack)?;
-    Ok(catalogue.append_contents(&pack)?)
 }
 
 fn store(

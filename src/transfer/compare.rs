@@ -18,6 +18,7 @@ use hikae_protocol::snapshot::VerifiedSnapshot;
 use hikae_protocol::tree::{Child, ChildKind, child_path, node_digest};
 
 use super::link::LinkError;
+use super::proof::BareChange;
 use super::replica::{PullError, REQUESTS, Round};
 
 /// Lists in one request.
@@ -47,7 +48,7 @@ impl Round<'_> {
     /// Errors: `PullError`.
     pub(super) async fn compare(
         &self,
-        snapshot: &VerifiedSnapshot,
+        (snapshot, volumes): (&VerifiedSnapshot, &BareChange),
         seen: &mut Seen,
         round_trips: &mut u64,
     ) -> Result<Option<Vec<LeafProof>>, PullError> {
@@ -64,7 +65,9 @@ impl Round<'_> {
                 {
                     None => waiting.push(node),
                     Some(listed) => {
-                        for (path, digest) in self.differences(&node, listed, &mut found)? {
+                        for (path, digest) in
+                            self.differences(&node, listed, volumes, &mut found)?
+                        {
                             open.push(self.open(path, digest, leaves_max, seen)?);
                         }
                         seen.0.insert(node.path, node.list);
@@ -164,6 +167,7 @@ impl Round<'_> {
         &self,
         node: &Open,
         listed: Listed<Child>,
+        volumes: &BareChange,
         found: &mut Found,
     ) -> Result<Vec<(Vec<u8>, Digest)>, PullError> {
         let path_of = |child: &Child| {
@@ -173,12 +177,16 @@ impl Round<'_> {
         };
         let mut own: BTreeMap<(&[u8], ChildKind), Digest> = BTreeMap::new();
         for child in node.list.own() {
-            own.insert((&child.name, child.kind), child.digest);
+            // Of a bare volume nothing is held below its digest.
+            if !node.path.is_empty() || !self.catalogue.is_bare(&child.name)? {
+                own.insert((&child.name, child.kind), child.digest);
+            }
         }
         let mut nodes = Vec::new();
         for (child, mark) in &listed {
             let held = own.remove(&(&child.name[..], child.kind));
-            if held == Some(child.digest) {
+            let is_bare = node.path.is_empty() && volumes.is_bare(&child.name);
+            if held == Some(child.digest) || is_bare {
                 continue;
             }
             let (key, path) = path_of(child)?;

@@ -1,51 +1,90 @@
 //! The contents that a bundle did not bring: small ones together, large ones
-//! piece by piece, and those that the source can't hand out.
+//! by chunks, and those that the source can't hand out.
+//!
+//! What came is staged now and then, and however it ends: it is not asked for
+//! again.
 
-use futures_util::{StreamExt, TryStreamExt, stream};
 use hikae_protocol::digest::Digest;
 use hikae_protocol::frame::{Frame, FrameKind};
 use hikae_protocol::limits::{BUNDLE_BYTES, LARGE_BYTES_MIN};
 use hikae_protocol::message::{Contents, DeltaEntry, Range, RefusedCode};
-use hikae_protocol::pack::{Pack, PackBuilder};
+use hikae_protocol::objectpath::LeafKey;
+use hikae_protocol::pack::Pack;
 
 use super::incoming::{Incoming, check_content};
 use super::link::LinkError;
 use super::replica::{Done, PullError, Round, blocking};
 use crate::catalogue::ContentPlace;
 
-/// Pieces of one large file that are on their way at once.
-const PIECES: usize = 4;
+/// Bytes of a leaf's contents that wait until it is staged, at least.
+const UNSTAGED_BYTES: u64 = 8 * 1024 * 1024;
+/// And as many for each entry of the leaf: staging writes them all.
+const UNSTAGED_BYTES_ENTRY: u64 = 256;
+
+/// A leaf whose contents arrive.
+pub(super) struct Gathering {
+    pub leaf: Incoming,
+    /// Bytes that came since it was staged.
+    pub unstaged: u64,
+}
+
+impl Gathering {
+    /// Whether it is time to stage it.
+    pub(super) fn is_due(&self) -> bool {
+        let weight = self.leaf.entries() as u64 * UNSTAGED_BYTES_ENTRY;
+        self.unstaged >= UNSTAGED_BYTES.max(weight)
+    }
+}
+
 impl Round<'_> {
     /// Fetches the contents that a leaf lacks, and stages it.
-    pub(super) async fn lacking(
-        &self,
-        mut leaf: Incoming,
-        done: &mut Done,
-    ) -> Result<(), PullError> {
+    pub(super) async fn lacking(&self, leaf: Incoming, done: &mut Done) -> Result<(), PullError> {
         let received = done.received;
-        let (small, large): (Vec<_>, Vec<_>) = leaf
+        let mut gathering = Gathering { leaf, unstaged: 0 };
+        let result = self.gather(&mut gathering, done).await;
+        let came = done.received > received || gathering.unstaged > 0;
+        if came || result.is_ok() && !gathering.leaf.is_held() {
+            self.stage(&mut gathering).await?;
+        }
+        match result {
+            Err(PullError::Refused(refused)) if refused.code == RefusedCode::Moved => {
+                done.moved += 1;
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    async fn gather(&self, gathering: &mut Gathering, done: &mut Done) -> Result<(), PullError> {
+        let (small, large): (Vec<_>, Vec<_>) = gathering
+            .leaf
             .lacking()
             .into_iter()
             .partition(|entry| entry.entry.size < LARGE_BYTES_MIN);
+        // First: it keeps what an earlier attempt left.
+        self.large(gathering, large, done).await?;
         for batch in batches(small) {
-            match self.small(&leaf, &batch, done).await {
-                Ok(places) => places
-                    .into_iter()
-                    .for_each(|(digest, place)| leaf.stored(digest, place)),
-                Err(error) => return moved_or(error, done),
+            for (digest, place) in self.small(&gathering.leaf, &batch, done).await? {
+                gathering.leaf.stored(digest, place);
+            }
+            gathering.unstaged += batch.iter().map(|entry| entry.entry.size).sum::<u64>();
+            if gathering.is_due() {
+                self.stage(gathering).await?;
             }
         }
-        for entry in large {
-            match self.large(&leaf, &entry, done).await {
-                Ok(place) => leaf.stored(entry.entry.digest, place),
-                Err(error) => return moved_or(error, done),
-            }
-        }
-        if leaf.is_held() && done.received == received {
-            return Ok(());
-        }
+        Ok(())
+    }
+
+    /// Stages what there is of a leaf; what is missing counts as lacking.
+    pub(super) async fn stage(&self, gathering: &mut Gathering) -> Result<(), PullError> {
+        gathering.unstaged = 0;
+        let record = gathering.leaf.record();
         let catalogue = self.catalogue.clone();
-        blocking(move || Ok(catalogue.stage(vec![leaf.record()?])?)).await
+        blocking(move || {
+            catalogue.stage(vec![record])?;
+            Ok(catalogue.sync_if_due()?)
+        })
+        .await
     }
 
     async fn small(
@@ -56,9 +95,14 @@ impl Round<'_> {
     ) -> Result<Vec<(Digest, ContentPlace)>, PullError> {
         let ranges = batch
             .iter()
-            .map(|entry| range(entry, 0, entry.entry.size as u32))
+            .map(|entry| Range {
+                path: entry.entry.path.clone(),
+                digest: entry.entry.digest,
+                chunk: None,
+            })
             .collect();
-        let pack = self.ranges(leaf, ranges, done).await?;
+        done.requests += 1;
+        let pack = self.ranges(&leaf.wanted.key, ranges).await?;
         let items = unpacked(&pack)?;
         if items.len() != batch.len() {
             return Err(PullError::Fault(
@@ -92,85 +136,16 @@ impl Round<'_> {
             .collect())
     }
 
-    /// A large content, piece by piece; it is believed, and referred to, only
-    /// when the whole has the proven digest. Lacking when a piece is.
-    async fn large(
+    pub(super) async fn ranges(
         &self,
-        leaf: &Incoming,
-        entry: &DeltaEntry,
-        done: &mut Done,
-    ) -> Result<ContentPlace, PullError> {
-        let size = entry.entry.size;
-        let piece = BUNDLE_BYTES as u64;
-        let offsets = (0..size.div_ceil(piece)).map(|at| at * piece);
-        let mut requests = 0;
-        let mut pieces = stream::iter(offsets)
-            .map(|offset| {
-                let length = piece.min(size - offset) as u32;
-                let mut own = Done::default();
-                async move {
-                    self.ranges(leaf, vec![range(entry, offset, length)], &mut own)
-                        .await
-                }
-            })
-            .buffered(PIECES);
-        let fault = || {
-            PullError::Fault(format!(
-                "the content of {}/{} is not the proven one",
-                leaf.wanted.key.text(),
-                entry.entry.path.text()
-            ))
-        };
-        let mut hasher = blake3::Hasher::new();
-        let mut places: Vec<(u64, u32)> = Vec::new();
-        let mut bytes = 0;
-        while let Some(pack) = pieces.try_next().await? {
-            requests += 1;
-            let items = unpacked(&pack)?;
-            let content = items
-                .get(0)
-                .filter(|_| items.len() == 1)
-                .ok_or_else(fault)?;
-            if content.is_empty() {
-                return Ok(ContentPlace::Lacking);
-            }
-            if content.len() as u64 != piece.min(size - bytes) {
-                return Err(fault());
-            }
-            hasher.update(content);
-            bytes += content.len() as u64;
-            places.push((self.append(pack).await?, 0));
-        }
-        drop(pieces);
-        if Digest::from(hasher) != entry.entry.digest {
-            return Err(fault());
-        }
-        done.requests += requests;
-        done.received += 1;
-        done.bytes += size;
-        let list =
-            postcard::to_stdvec(&places).map_err(|error| PullError::Task(error.to_string()))?;
-        let mut pack = PackBuilder::default();
-        pack.push(&list);
-        let pack = pack
-            .finish(3)
-            .map_err(|error| PullError::Task(error.to_string()))?;
-        let block = self.append(pack).await?;
-        Ok(ContentPlace::Pieces { block, index: 0 })
-    }
-
-    async fn ranges(
-        &self,
-        leaf: &Incoming,
+        key: &LeafKey,
         ranges: Vec<Range>,
-        done: &mut Done,
     ) -> Result<Pack, PullError> {
         let contents = Contents {
             to: self.to,
-            key: leaf.wanted.key.clone(),
+            key: key.clone(),
             ranges,
         };
-        done.requests += 1;
         let frame = Frame::message(FrameKind::Contents, &contents).map_err(LinkError::from)?;
         let answer = self.ask(&frame, FrameKind::Ranges).await?;
         answer
@@ -184,26 +159,10 @@ impl Round<'_> {
     }
 }
 
-fn moved_or(error: PullError, done: &mut Done) -> Result<(), PullError> {
-    match error {
-        PullError::Refused(refused) if refused.code == RefusedCode::Moved => {
-            done.moved += 1;
-            Ok(())
-        }
-        other => Err(other),
-    }
-}
-
-fn range(entry: &DeltaEntry, offset: u64, length: u32) -> Range {
-    Range {
-        path: entry.entry.path.clone(),
-        digest: entry.entry.digest,
-        offset,
-        length,
-    }
-}
-
-fn unpacked(pack: &Pack) -> Result<hikae_protocol::pack::Items, PullError> {
+/// The items of a pack of contents.
+///
+/// Errors: `PullError::Fault`.
+pub(super) fn unpacked(pack: &Pack) -> Result<hikae_protocol::pack::Items, PullError> {
     pack.unpack()
         .map_err(|error| PullError::Fault(format!("contents do not unpack: {error}")))
 }

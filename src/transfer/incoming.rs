@@ -18,7 +18,7 @@ use super::adopt::AdoptableFiles;
 use super::replica::PullError;
 use super::source::CONTENTS_LEVEL;
 use crate::catalogue::{Catalogue, CatalogueError, ContentPlace, FileRecord, LeafRecord};
-use crate::plan::WantedLeaf;
+use crate::plan::{Filter, WantedLeaf};
 
 /// A bundle, decoded; its contents are not believed yet.
 pub(super) struct Bundle {
@@ -66,12 +66,18 @@ pub(super) struct Incoming {
     pub wanted: WantedLeaf,
     /// What the replica holds of it.
     old: LeafRecord,
+    /// What an earlier attempt staged of it, of any state.
+    staged: Option<LeafRecord>,
     entries: Vec<DeltaEntry>,
     tombstones: Vec<Tombstone>,
     /// Entries that the whole snapshot has: more can't be proven.
     entries_max: u64,
     /// Contents by digest: those that are held, and what came of others.
     places: HashMap<Digest, ContentPlace>,
+    /// Contents that an earlier attempt staged: the source does not know of them.
+    came: HashSet<Digest>,
+    /// What is kept.
+    filter: Filter,
     /// Files of a tree that lay there before.
     pub(super) adoptable: AdoptableFiles,
 }
@@ -103,16 +109,32 @@ impl Incoming {
         mut wanted: WantedLeaf,
         catalogue: &Catalogue,
         entries_max: u64,
+        filter: &Filter,
     ) -> Result<Incoming, PullError> {
         let old = catalogue.leaf_record(&wanted.key)?;
+        let old = old.filter(|old| old.bare.is_none());
         let old = old.unwrap_or_else(|| LeafRecord::empty(wanted.key.clone()));
+        let staged = catalogue.staged(&wanted.key)?;
+        let staged = staged.map(|value| catalogue.record(value.place));
+        let staged = staged.transpose().unwrap_or_else(|error| {
+            // All of it is asked for anew.
+            tracing::warn!(leaf = %wanted.key.text(), %error, "what was staged can't be read");
+            None
+        });
+        let mut places = staged.as_ref().map(LeafRecord::held).unwrap_or_default();
+        let came = places.keys().copied().collect();
+        places.extend(old.held());
         if wanted.base.is_none() {
-            wanted.held = old.files.len().min(HELD_MAX);
+            let known = old.files.len() + staged.as_ref().map_or(0, |staged| staged.files.len());
+            wanted.held = known.min(HELD_MAX);
         }
         Ok(Incoming {
-            places: old.held(),
+            places,
+            came,
             old,
+            staged,
             wanted,
+            filter: filter.clone(),
             adoptable: AdoptableFiles::default(),
             entries: vec![],
             tombstones: vec![],
@@ -121,7 +143,7 @@ impl Incoming {
     }
 
     /// A leaf that is held but for contents that were lacking.
-    pub(super) fn completing(old: LeafRecord, digest: Digest) -> Incoming {
+    pub(super) fn completing(old: LeafRecord, digest: Digest, filter: &Filter) -> Incoming {
         let entries = old.lacking().map(|file| DeltaEntry {
             entry: file.entry.clone(),
             sequence: file.sequence,
@@ -138,26 +160,35 @@ impl Incoming {
                 held: 0,
             },
             places: old.held(),
+            came: HashSet::new(),
+            filter: filter.clone(),
             adoptable: AdoptableFiles::default(),
             old,
+            staged: None,
             tombstones: vec![],
             entries_max: u64::MAX,
         }
     }
 
     /// What is asked for next: from where the last part ended, without what is
-    /// held.
+    /// held. More than can be named as held is asked for content by content.
     pub(super) fn want(&self) -> LeafWant {
         let mut held = Vec::new();
-        if self.wanted.base.is_none() {
-            held.extend(self.places.keys().map(page_hint));
-            held.extend(self.adoptable.hints());
-            held.sort_unstable();
-            held.truncate(HELD_MAX);
+        match self.wanted.base {
+            // The source knows what the leaf had at the base.
+            Some(_) => held.extend(self.came.iter().map(page_hint)),
+            None => {
+                held.extend(self.places.keys().map(page_hint));
+                held.extend(self.adoptable.hints());
+            }
         }
+        held.sort_unstable();
+        held.dedup();
+        let inline = held.len() <= HELD_MAX;
+        held.truncate(HELD_MAX);
         LeafWant {
             after: self.last_path(),
-            inline: self.adoptable.len() <= HELD_MAX,
+            inline,
             held,
             ..self.wanted.want()
         }
@@ -191,6 +222,30 @@ impl Incoming {
             true => Ok(()),
             false => Err(self.fault("its entries do not give the proven digest")),
         }
+    }
+
+    /// How many entries came.
+    pub(super) fn entries(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Earlier contents that rest in chunks, first those that are not the
+    /// tree's; and whether they are.
+    pub(super) fn chunked(&self) -> Vec<(ContentPlace, bool)> {
+        let of = |record: &LeafRecord| -> Vec<ContentPlace> {
+            let files = record.files.iter().chain(&record.standins);
+            let places = files.map(|file| file.content);
+            places.filter(|place| place.chunks().is_some()).collect()
+        };
+        let staged = self.staged.as_ref().map(of).unwrap_or_default();
+        // Of what came of a content only the next record of the leaf tells.
+        let (partial, whole): (Vec<_>, Vec<_>) = of(&self.old)
+            .into_iter()
+            .partition(|place| place.is_lacking());
+        let lost = staged.into_iter().chain(partial);
+        lost.map(|place| (place, false))
+            .chain(whole.into_iter().map(|place| (place, true)))
+            .collect()
     }
 
     /// The last path that came, to go on after.
@@ -231,13 +286,15 @@ impl Incoming {
         self.places.get(digest).copied()
     }
 
-    /// The new entries of the delta; contents that are not held yet have no
-    /// place.
+    /// The new entries of the delta; contents that are to come have no place.
     fn merged(&self) -> BTreeMap<&ObjectPath, (&DeltaEntry, Option<ContentPlace>)> {
         self.entries
             .iter()
             .map(|entry| {
-                let place = self.place(&entry.entry.digest);
+                let place = match self.filter.keeps(&entry.entry.path) {
+                    true => self.place(&entry.entry.digest),
+                    false => Some(ContentPlace::NotHeld),
+                };
                 (&entry.entry.path, (entry, place))
             })
             .collect()
@@ -280,9 +337,13 @@ impl Incoming {
             .collect()
     }
 
-    /// A content is stored now.
+    /// A content is stored now, or some of it; or it can't be had, which
+    /// leaves what there is of it.
     pub(super) fn stored(&mut self, digest: Digest, place: ContentPlace) {
-        self.places.insert(digest, place);
+        match (self.places.get(&digest), place) {
+            (Some(ContentPlace::Partial { .. }), ContentPlace::Lacking) => {}
+            _ => drop(self.places.insert(digest, place)),
+        }
     }
 
     /// Whether the tree has this state of the leaf already.
@@ -297,14 +358,13 @@ impl Incoming {
         }
     }
 
-    /// The record of the leaf, once it is known of every content where it is.
-    ///
-    /// Errors: `PullError::Fault` if it is not.
-    pub(super) fn record(&self) -> Result<LeafRecord, PullError> {
+    /// The record of the leaf; a content of which it is not known where it is
+    /// counts as lacking.
+    pub(super) fn record(&self) -> LeafRecord {
         let kept = self.kept().into_iter().map(|file| FileRecord {
-            content: match file.content {
-                ContentPlace::Lacking => self.place(&file.entry.digest).unwrap_or(file.content),
-                held => held,
+            content: match file.content.is_lacking() {
+                true => self.place(&file.entry.digest).unwrap_or(file.content),
+                false => file.content,
             },
             ..file.clone()
         });
@@ -313,7 +373,7 @@ impl Incoming {
             files.push(FileRecord {
                 entry: entry.entry.clone(),
                 sequence: entry.sequence,
-                content: place.ok_or_else(|| self.fault("a content is missing"))?,
+                content: place.unwrap_or(ContentPlace::Lacking),
                 stat: None,
             });
         }
@@ -332,7 +392,7 @@ impl Incoming {
         };
         record.drop_old_tombstones();
         record.stand_in(&self.old);
-        Ok(record)
+        record
     }
 }
 
@@ -401,7 +461,7 @@ pub(super) fn take(
             }
         }
         match leaf.lacking().is_empty() {
-            true => taken.ready.push(leaf.record()?),
+            true => taken.ready.push(leaf.record()),
             false => taken.lacking.push(leaf),
         }
     }

@@ -12,6 +12,7 @@ use hikae_protocol::snapshot::Cursor;
 use hikae_protocol::tree::{Child, ChildKind, child_path};
 
 use super::Holdings;
+use super::scope::Scope;
 use super::source::{AnswerError, DELTA_BYTES, NAMES_LEVEL, encoded, leaf_at, refused};
 
 /// Items of lists that are read for one request, about: what is asked for
@@ -31,13 +32,22 @@ impl Budget {
 }
 
 /// One answer for each list, in that order.
-pub(super) fn lists(holdings: &dyn Holdings, wanted: &Lists) -> Result<Vec<Frame>, AnswerError> {
+///
+/// Errors: `AnswerError`.
+pub(super) fn lists(
+    holdings: &dyn Holdings,
+    wanted: &Lists,
+    scope: &Scope,
+) -> Result<Vec<Frame>, AnswerError> {
     if wanted.lists.len() > LISTS_MAX {
         return Err(refused(
             RefusedCode::Malformed,
             "too many lists in one request",
         ));
     }
+    // The root's own list is part of every proof.
+    let paths = wanted.lists.iter().map(|want| &want.path[..]);
+    scope.check(holdings.catalogue(), paths.filter(|path| !path.is_empty()))?;
     let mut budget = Budget {
         bytes: DELTA_BYTES,
         items: ITEMS,
@@ -49,7 +59,7 @@ pub(super) fn lists(holdings: &dyn Holdings, wanted: &Lists) -> Result<Vec<Frame
                 pages: vec![],
                 marks: vec![],
             },
-            (false, ChildKind::Node) => node(holdings, want, &wanted.to, &mut budget)?,
+            (false, ChildKind::Node) => node(holdings, (want, scope), &wanted.to, &mut budget)?,
             (false, ChildKind::Leaf) => leaf(holdings, want, &wanted.to, &mut budget)?,
         };
         pack.push(&encoded(&answer)?);
@@ -62,7 +72,7 @@ pub(super) fn lists(holdings: &dyn Holdings, wanted: &Lists) -> Result<Vec<Frame
 
 fn node(
     holdings: &dyn Holdings,
-    want: &ListWant,
+    (want, scope): (&ListWant, &Scope),
     to: &Cursor,
     budget: &mut Budget,
 ) -> Result<ListAnswer, AnswerError> {
@@ -82,7 +92,9 @@ fn node(
     if list_digest(&children, &mut |_| {}) != want.digest {
         return Ok(ListAnswer::Moved);
     }
+    let is_whole = !want.path.is_empty() || scope.is_whole(&view, holdings.catalogue())?;
     if want.fresh
+        && is_whole
         && let Some(leaves) = view.few_leaves_below(&want.path, FRESH_LEAVES_MAX)?
     {
         budget.items = budget.items.saturating_sub(leaves.len());
@@ -106,7 +118,11 @@ fn node(
                 child_path(&want.path, child).and_then(|path| LeafKey::parse(&path).ok())
             }
         };
-        let value = key.map(|key| holdings.catalogue().leaf(&key)).transpose()?;
+        let catalogue = holdings.catalogue();
+        let value = match key {
+            Some(key) if scope.gives(catalogue, key.volume())? => Some(catalogue.leaf(&key)?),
+            _ => None,
+        };
         Ok(value.flatten().map_or(Mark::default(), |value| Mark {
             sequence: value.sequence,
             weight: value.bytes,

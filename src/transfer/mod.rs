@@ -5,19 +5,23 @@
 //! quinn. What is asked for in which bundle is `plan`'s to decide.
 
 mod adopt;
+mod chunks;
 mod compare;
 mod contents;
+mod handout;
 mod incoming;
 mod link;
 mod lists;
 mod proof;
 mod replica;
+mod scope;
 mod source;
 mod tls;
+mod wanted;
 mod wide;
 
 pub use link::{Link, LinkError, LinkStats, Listener, connect, listen};
-pub use proof::Proven;
+pub use proof::{BareChange, Proven};
 pub use replica::{PullError, PullReport, acknowledge, pull};
 pub use source::serve;
 

@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use hikae_protocol::bare::{BareVolume, bare_digest};
+use hikae_protocol::digest::Digest;
 use hikae_protocol::exchange::{ExchangeError, Progress, PullExchange};
 use hikae_protocol::frame::{Frame, FrameKind};
 use hikae_protocol::message::{LeafProof, ProofBase, Pull};
@@ -14,7 +16,8 @@ use quinn::Connection;
 
 use super::link;
 use super::replica::{ANSWER_DEADLINE, PROOF_DEADLINE, PullError};
-use crate::catalogue::Catalogue;
+use crate::catalogue::{Catalogue, VolumeNode, Volumes};
+use crate::plan::Filter;
 
 /// A snapshot whose root the replica's tree will have once these leaves have
 /// these digests.
@@ -27,6 +30,17 @@ pub struct Proven {
     /// The replica's tree is of the signer's same epoch: leaves may be asked
     /// for as deltas from the commit that it holds.
     pub base: Option<u64>,
+    /// What is bare then, and what no longer is.
+    pub volumes: BareChange,
+}
+
+/// The bare volumes of a snapshot, as a replica that knows others sees them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BareChange {
+    /// Volumes that are bare then.
+    pub bare: Vec<BareVolume>,
+    /// Volumes that were, and are not any more: they are given now, or gone.
+    pub opened: Vec<LeafKey>,
 }
 
 /// What a pull came to before any content.
@@ -43,33 +57,58 @@ pub(super) enum Proof {
     Proven(Box<Proven>),
     /// There is no list of changes, or it does not add up: the trees have to
     /// be compared.
-    Apart(Box<VerifiedSnapshot>),
+    Apart(Box<(VerifiedSnapshot, BareChange)>),
 }
 
 struct Answer {
     snapshot: VerifiedSnapshot,
     standing: Standing,
     base: ProofBase,
+    /// Volumes that are not given; none: the source told of none.
+    bare: Option<Vec<BareVolume>>,
     leaves: Vec<LeafProof>,
+}
+
+/// Who is asked, and for what.
+pub(super) struct Asked<'a> {
+    pub connection: &'a Connection,
+    pub catalogue: &'a Catalogue,
+    pub trusted: NodeId,
+    pub filter: &'a Filter,
 }
 
 /// Asks for a proof: of what changed since `known`, which an earlier round
 /// proved, or since the last commit.
 ///
 /// Errors: `PullError`.
-pub(super) async fn prove(
-    connection: &Connection,
-    catalogue: &Catalogue,
-    trusted: NodeId,
-    known: Option<&Proven>,
-) -> Result<Proof, PullError> {
-    let held = match known {
-        Some(known) => Some(known.snapshot.snapshot().clone()),
-        None => catalogue.snapshot(),
+pub(super) async fn prove(asked: &Asked<'_>, known: Option<&Proven>) -> Result<Proof, PullError> {
+    let catalogue = asked.catalogue;
+    let (held, own) = match known {
+        Some(known) => (
+            Some(known.snapshot.snapshot().clone()),
+            known.volumes.bare.clone(),
+        ),
+        None => (catalogue.snapshot(), catalogue.view().bare_volumes()?),
     };
-    let answer = ask(connection, held.clone(), trusted).await?;
+    let mut answer = ask(asked, held.clone(), bare_digest(&own)).await?;
     let snapshot = answer.snapshot.snapshot();
+    if answer.standing == Standing::Stale {
+        let held = held.map(|held| held.cursor.epoch);
+        return Ok(Proof::Stale {
+            same_epoch: held == Some(snapshot.cursor.epoch),
+        });
+    }
+    let listed = match answer.bare.take() {
+        None => vec![],
+        Some(listed) if listed.is_empty() => own,
+        Some(listed) => listed,
+    };
+    let volumes = BareChange::new(catalogue, &listed)?;
+    let mut opened = volumes.opened.iter();
+    let widened = opened.any(|volume| asked.filter.keeps_volume(volume.as_bytes()));
     match (answer.standing, known) {
+        // Of what is given now nothing is known but its digest.
+        _ if widened => return Ok(Proof::Apart(Box::new((answer.snapshot, volumes)))),
         (Standing::Same, Some(known)) => return Ok(Proof::Proven(Box::new(known.clone()))),
         // The own tree may have lost leaves to damage: it is whole only if it
         // adds up.
@@ -78,39 +117,81 @@ pub(super) async fn prove(
                 return Ok(Proof::Unchanged);
             }
             tracing::warn!("the own tree is not the signed one; comparing the trees");
-            return Ok(Proof::Apart(Box::new(answer.snapshot)));
-        }
-        (Standing::Stale, _) => {
-            let held = held.map(|held| held.cursor.epoch);
-            return Ok(Proof::Stale {
-                same_epoch: held == Some(snapshot.cursor.epoch),
-            });
+            return Ok(Proof::Apart(Box::new((answer.snapshot, volumes))));
         }
         _ => {}
     }
     if answer.base == ProofBase::Apart {
-        return Ok(Proof::Apart(Box::new(answer.snapshot)));
+        return Ok(Proof::Apart(Box::new((answer.snapshot, volumes))));
     }
-    check(catalogue, answer, known)
+    check(asked, answer, volumes, known)
+}
+
+impl BareChange {
+    /// What `listed`, which a source does not give, changes. A volume that is
+    /// held whole stays so as long as it did not change.
+    ///
+    /// Errors: `PullError::NotGiven`: nothing that is held goes because a
+    /// source says so.
+    fn new(catalogue: &Catalogue, listed: &[BareVolume]) -> Result<BareChange, PullError> {
+        let view = catalogue.view();
+        let mut change = BareChange::default();
+        for bare in listed {
+            let held = match catalogue.is_bare(bare.volume.as_bytes())? {
+                true => None,
+                false => view.volume_as_bare(&bare.volume)?,
+            };
+            match held {
+                None => change.bare.push(bare.clone()),
+                Some(held) if (held.leaf, held.node) == (bare.leaf, bare.node) => {}
+                Some(_) => return Err(PullError::NotGiven(bare.volume.text())),
+            }
+        }
+        for own in view.bare_volumes()? {
+            if listed.iter().all(|bare| bare.volume != own.volume) {
+                change.opened.push(own.volume);
+            }
+        }
+        Ok(change)
+    }
+
+    /// Whether nothing is known of a volume but its digest.
+    pub(super) fn is_bare(&self, volume: &[u8]) -> bool {
+        let at = self
+            .bare
+            .binary_search_by(|bare| bare.volume.as_bytes().cmp(volume));
+        at.is_ok()
+    }
+
+    fn nodes(&self) -> Volumes {
+        let name = |volume: &LeafKey| volume.as_bytes().to_vec();
+        let bare = self.bare.iter();
+        let bare = bare.map(|bare| (name(&bare.volume), VolumeNode::Bare(bare.node)));
+        let opened = self.opened.iter();
+        bare.chain(opened.map(|volume| (name(volume), VolumeNode::Open)))
+            .collect()
+    }
 }
 
 /// Pulls, and takes what comes. More leaves than there can be are none.
 async fn ask(
-    connection: &Connection,
+    asked: &Asked<'_>,
     held: Option<Snapshot>,
-    trusted: NodeId,
+    bare: Option<Digest>,
 ) -> Result<Answer, PullError> {
     let pull = Pull {
         have: held.as_ref().map(|held| held.cursor),
+        volumes: asked.filter.volumes.clone(),
+        bare,
     };
-    let (mut send, mut receive) = link::open(connection).await?;
+    let (mut send, mut receive) = link::open(asked.connection).await?;
     link::send(
         &mut send,
         &Frame::message(FrameKind::Pull, &pull).map_err(link::LinkError::from)?,
     )
     .await?;
     let _ = send.finish();
-    let mut exchange = PullExchange::new(trusted, held);
+    let mut exchange = PullExchange::new(asked.trusted, held);
     let mut offered: Option<Answer> = None;
     while !exchange.is_ended() {
         // Once it offers, nothing is left to wait for.
@@ -134,9 +215,11 @@ async fn ask(
                     snapshot: *snapshot,
                     standing,
                     base,
+                    bare: None,
                     leaves: vec![],
                 });
             }
+            (Ok(Progress::Bare(volumes)), Some(answer)) => answer.bare = Some(volumes),
             (Ok(Progress::Leaves(mut some)), Some(answer)) => answer.leaves.append(&mut some),
             (Err(error @ ExchangeError::Many { .. }), Some(answer))
                 if answer.base == ProofBase::Cursor =>
@@ -155,8 +238,9 @@ async fn ask(
 
 /// The differences, if they add up to the signed root.
 fn check(
-    catalogue: &Catalogue,
+    asked: &Asked<'_>,
     answer: Answer,
+    volumes: BareChange,
     known: Option<&Proven>,
 ) -> Result<Proof, PullError> {
     let Answer {
@@ -164,20 +248,27 @@ fn check(
         standing,
         base,
         leaves,
+        ..
     } = answer;
+    let catalogue = asked.catalogue;
+    check_given(&leaves, &volumes, asked.filter)?;
     let leaves = match (base, known) {
         (ProofBase::Empty, _) => {
             with_unlisted(catalogue, leaves, snapshot.snapshot().cursor.sequence)?
         }
-        (_, Some(known)) => merged(&known.leaves, leaves),
+        (_, Some(known)) => {
+            let mut before = known.leaves.clone();
+            before.retain(|leaf| !volumes.is_bare(leaf.key.volume()));
+            merged(&before, leaves)
+        }
         (_, None) => leaves,
     };
-    if !adds_up(catalogue, &snapshot, &leaves)? {
+    if !adds_up(catalogue, &snapshot, &leaves, &volumes)? {
         if base == ProofBase::Empty {
             return Err(PullError::Root);
         }
         tracing::warn!("the changes do not add up to the signed root; comparing the trees");
-        return Ok(Proof::Apart(Box::new(snapshot)));
+        return Ok(Proof::Apart(Box::new((snapshot, volumes))));
     }
     let base = match known {
         Some(known) => known.base,
@@ -190,16 +281,44 @@ fn check(
         snapshot,
         leaves,
         base,
+        volumes,
     })))
+}
+
+/// Refuses leaves of volumes that are bare, or were not asked for: the root
+/// does not prove them.
+fn check_given(
+    leaves: &[LeafProof],
+    volumes: &BareChange,
+    filter: &Filter,
+) -> Result<(), PullError> {
+    let is_wrong = |leaf: &&LeafProof| {
+        let volume = leaf.key.volume();
+        volumes.is_bare(volume) || !filter.keeps_volume(volume)
+    };
+    match leaves.iter().find(is_wrong) {
+        None => Ok(()),
+        Some(leaf) => Err(PullError::Fault(format!(
+            "leaf {} of a volume that is not given",
+            leaf.key.text()
+        ))),
+    }
 }
 
 fn adds_up(
     catalogue: &Catalogue,
     snapshot: &VerifiedSnapshot,
     leaves: &[LeafProof],
+    volumes: &BareChange,
 ) -> Result<bool, PullError> {
+    let gone = volumes.opened.iter().map(|volume| (volume, None));
+    let bare = volumes.bare.iter();
+    let bare = bare.map(|bare| (&bare.volume, bare.leaf));
     let digests = leaves.iter().map(|leaf| (&leaf.key, leaf.digest));
-    Ok(catalogue.with_digests(digests)?.root == snapshot.snapshot().root)
+    // A later digest of a leaf takes the place of an earlier one.
+    let digests = gone.chain(bare).chain(digests);
+    let grown = catalogue.with_volumes(digests, &volumes.nodes())?;
+    Ok(grown.root == snapshot.snapshot().root)
 }
 
 impl Proven {
@@ -207,15 +326,18 @@ impl Proven {
     ///
     /// Errors: `PullError::Root` if it does not add up to the signed root.
     pub(super) fn compared(
-        catalogue: &Catalogue,
+        (catalogue, filter): (&Catalogue, &Filter),
         snapshot: VerifiedSnapshot,
         leaves: Vec<LeafProof>,
+        volumes: BareChange,
     ) -> Result<Proven, PullError> {
-        match adds_up(catalogue, &snapshot, &leaves)? {
+        check_given(&leaves, &volumes, filter)?;
+        match adds_up(catalogue, &snapshot, &leaves, &volumes)? {
             true => Ok(Proven {
                 snapshot,
                 leaves,
                 base: None,
+                volumes,
             }),
             false => Err(PullError::Root),
         }
@@ -240,7 +362,7 @@ fn with_unlisted(
     let names: BTreeSet<LeafKey> = listed.iter().map(|leaf| leaf.key.clone()).collect();
     let mut all = listed;
     for (key, value) in catalogue.view().leaves_below(&[])? {
-        if value.entries > 0 && !names.contains(&key) {
+        if value.entries > 0 && value.bare.is_none() && !names.contains(&key) {
             all.push(LeafProof {
                 key,
                 digest: None,

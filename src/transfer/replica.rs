@@ -1,19 +1,17 @@
 //! Pulls: proves, fetches, stores, commits. Rounds go on until a whole
 //! snapshot is there; a leaf that moved on meanwhile comes with a newer one.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use hikae_protocol::exchange::ExchangeError;
 use hikae_protocol::frame::{Frame, FrameKind};
-use hikae_protocol::limits::HELD_MAX;
-use hikae_protocol::message::{
-    Acknowledge, Beyond, Fetch, LeafProof, LeafWant, Refused, RefusedCode,
-};
-use hikae_protocol::objectpath::LeafKey;
+use hikae_protocol::message::{Acknowledge, Beyond, Fetch, LeafWant, Refused, RefusedCode};
+use hikae_protocol::objectpath::{LeafKey, PathText};
 use hikae_protocol::snapshot::{Cursor, NodeId, Snapshot, VerifiedSnapshot};
 use quinn::Connection;
 use serde::Serialize;
@@ -22,9 +20,9 @@ use super::adopt::Adoptable;
 use super::compare::Seen;
 use super::incoming::{Bundle, Incoming, Taken, take};
 use super::link::{self, Link, LinkError};
-use super::proof::{Proof, Proven, prove};
-use crate::catalogue::{Catalogue, CatalogueError, LeafRecord, Totals};
-use crate::plan::{WantedLeaf, bundles};
+use super::proof::{Asked, Proof, Proven, prove};
+use crate::catalogue::{Catalogue, CatalogueError, Totals};
+use crate::plan::{Filter, WantedLeaf, bundles};
 use crate::progress::Monitor;
 
 /// The source may have to walk its storage first.
@@ -33,6 +31,8 @@ pub(super) const PROOF_DEADLINE: Duration = Duration::from_secs(3600);
 pub(super) const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
 /// Requests for bundles that are on their way at once.
 pub(super) const REQUESTS: usize = 8;
+/// How long requests that are under way may still take when one failed.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
 /// Rounds against a source that keeps moving, at most.
 const ROUNDS_MAX: u64 = 100;
 /// Rounds that bring a snapshot with lacking contents, until they wait for
@@ -63,6 +63,15 @@ pub enum PullError {
     /// The source changes faster than it is copied.
     #[error("the source kept changing for {ROUNDS_MAX} rounds")]
     Moving,
+    /// The source does not give what is held, and it changed.
+    #[error(
+        "the source does not give volume {0}, which is held here and changed since; if it is to \
+         go, leave it out of [filter] volumes"
+    )]
+    NotGiven(PathText),
+    /// Another request of the pull failed, which is told instead.
+    #[error("the pull is over")]
+    Over,
     /// A task of ours failed.
     #[error("a task of ours failed: {0}")]
     Task(String),
@@ -107,11 +116,12 @@ pub async fn pull(
     link: &Link,
     catalogue: &Arc<Catalogue>,
     trusted: NodeId,
-    adopt: Option<&Path>,
+    (filter, adopt): (&Filter, Option<&Path>),
     monitor: &dyn Monitor,
 ) -> Result<PullReport, PullError> {
     let users = Arc::strong_count(catalogue);
-    let result = pull_rounds(link.connection(), catalogue, trusted, adopt, monitor).await;
+    let connection = link.connection();
+    let result = pull_rounds(connection, catalogue, trusted, (filter, adopt), monitor).await;
     // After an error, work on blocking threads may still be storing; nobody
     // else may commit until it is done.
     while result.is_err() && Arc::strong_count(catalogue) > users {
@@ -124,9 +134,15 @@ async fn pull_rounds(
     connection: &Connection,
     catalogue: &Arc<Catalogue>,
     trusted: NodeId,
-    adopt: Option<&Path>,
+    (filter, adopt): (&Filter, Option<&Path>),
     monitor: &dyn Monitor,
 ) -> Result<PullReport, PullError> {
+    let asked = Asked {
+        connection,
+        catalogue,
+        trusted,
+        filter,
+    };
     let mut report = PullReport::default();
     let lacked: BTreeSet<LeafKey> = catalogue.lacking()?.into_iter().collect();
     let mut commits = 0;
@@ -144,8 +160,7 @@ async fn pull_rounds(
         }
         report.rounds += 1;
         report.proof_round_trips += 1;
-        let (snapshot, proven) = match prove(connection, catalogue, trusted, known.as_ref()).await?
-        {
+        let (snapshot, volumes, proven) = match prove(&asked, known.as_ref()).await? {
             Proof::Unchanged => break,
             Proof::Stale { same_epoch } => {
                 // Only the signer itself can begin another epoch, and once is
@@ -159,8 +174,15 @@ async fn pull_rounds(
                 report.stale = true;
                 return Ok(report);
             }
-            Proof::Proven(proven) => (proven.snapshot.clone(), Some(*proven)),
-            Proof::Apart(snapshot) => (*snapshot, None),
+            Proof::Proven(proven) => (
+                proven.snapshot.clone(),
+                proven.volumes.clone(),
+                Some(*proven),
+            ),
+            Proof::Apart(apart) => {
+                let (snapshot, volumes) = *apart;
+                (snapshot, volumes, None)
+            }
         };
         let round = Round {
             connection,
@@ -168,16 +190,21 @@ async fn pull_rounds(
             to: snapshot.snapshot().cursor,
             entries: snapshot.snapshot().entries,
             adoptable: adoptable.clone(),
+            filter,
             monitor,
+            is_over: AtomicBool::new(false),
         };
         let proven = match proven {
             Some(proven) => proven,
             None => {
                 known = None;
                 let round_trips = &mut report.proof_round_trips;
-                match round.compare(&snapshot, &mut seen, round_trips).await? {
+                let compared = round.compare((&snapshot, &volumes), &mut seen, round_trips);
+                match compared.await? {
                     None => continue,
-                    Some(leaves) => Proven::compared(catalogue, snapshot, leaves)?,
+                    Some(leaves) => {
+                        Proven::compared((catalogue, filter), snapshot, leaves, volumes)?
+                    }
                 }
             }
         };
@@ -195,14 +222,14 @@ async fn pull_rounds(
             break;
         }
     }
-    complete(connection, catalogue, &lacked, monitor, &mut report).await?;
+    complete(&asked, catalogue, &lacked, monitor, &mut report).await?;
     Ok(report)
 }
 
 /// Asks again for contents that an earlier pull lacked and that still are;
 /// what comes is committed.
 async fn complete(
-    connection: &Connection,
+    asked: &Asked<'_>,
     catalogue: &Arc<Catalogue>,
     lacked: &BTreeSet<LeafKey>,
     monitor: &dyn Monitor,
@@ -217,16 +244,25 @@ async fn complete(
         return Ok(());
     }
     // What a broken pull of another snapshot left must not come along.
-    if !catalogue.all_staged()?.is_empty() {
-        catalogue.unstage(&[])?;
+    let mut other = Vec::new();
+    for (key, staged) in catalogue.all_staged()? {
+        let held = catalogue.leaf(&key)?;
+        if held.is_none_or(|held| held.digest != staged.digest) {
+            other.push(key);
+        }
+    }
+    if !other.is_empty() {
+        catalogue.unstage(&other)?;
     }
     let round = Round {
-        connection,
+        connection: asked.connection,
         catalogue,
         to: snapshot.cursor,
         entries: snapshot.entries,
         adoptable: None,
+        filter: asked.filter,
         monitor,
+        is_over: AtomicBool::new(false),
     };
     let mut completed = stream::iter(still)
         .map(|key| round.complete(key))
@@ -284,24 +320,47 @@ pub(super) struct Round<'a> {
     /// Entries of that snapshot.
     pub(super) entries: u64,
     /// A tree that lay there before the first copy.
-    adoptable: Option<Arc<Adoptable>>,
+    pub(super) adoptable: Option<Arc<Adoptable>>,
+    /// What is kept.
+    pub(super) filter: &'a Filter,
     monitor: &'a dyn Monitor,
+    /// It failed: nothing more is asked for.
+    is_over: AtomicBool,
+}
+
+/// What is asked for at once.
+enum Work {
+    /// Leaves of one bundle.
+    Bundle(Vec<WantedLeaf>),
+    /// The contents that a staged leaf lacks.
+    Staged(LeafKey),
 }
 
 impl Round<'_> {
     /// Fetches and commits; says whether the snapshot is there whole.
     async fn run(&self, proven: &Proven, report: &mut PullReport) -> Result<bool, PullError> {
         let snapshot = proven.snapshot.clone();
-        let wanted = self.wanted(proven, report)?;
-        let files = describe(snapshot.snapshot(), wanted.len());
-        self.monitor.stage(&files, Some(wanted.len() as u64));
-        let cut = bundles(wanted);
-        let mut taken = stream::iter(cut)
-            .map(|bundle| self.bundle(bundle))
+        let (wanted, unfinished) = self.wanted(proven, report)?;
+        let leaves = wanted.len() + unfinished.len();
+        let files = describe(snapshot.snapshot(), leaves);
+        self.monitor.stage(&files, Some(leaves as u64));
+        let work = unfinished.into_iter().map(Work::Staged);
+        let work = work.chain(bundles(wanted).into_iter().map(Work::Bundle));
+        let mut taken = stream::iter(work)
+            .map(|work| self.work(work))
             .buffer_unordered(REQUESTS);
         let moved = report.leaves_moved;
-        while let Some(done) = taken.try_next().await? {
-            done.count_into(report);
+        while let Some(done) = taken.next().await {
+            match done {
+                Ok(done) => done.count_into(report),
+                Err(error) => {
+                    // The others stage what came before they end.
+                    self.is_over.store(true, Ordering::Relaxed);
+                    let rest = async { while taken.next().await.is_some() {} };
+                    let _ = tokio::time::timeout(LAST_ANSWERS, rest).await;
+                    return Err(error);
+                }
+            }
         }
         if report.leaves_moved > moved {
             return Ok(false);
@@ -329,89 +388,54 @@ impl Round<'_> {
         .await
     }
 
+    async fn work(&self, work: Work) -> Result<Done, PullError> {
+        match work {
+            Work::Bundle(wanted) => self.bundle(wanted).await,
+            Work::Staged(key) => {
+                let done = self.finish(&key).await;
+                self.monitor.advance(1);
+                done
+            }
+        }
+    }
+
     /// Asks again for the contents that a leaf of the tree lacks.
     async fn complete(&self, key: LeafKey) -> Result<Done, PullError> {
+        let done = match self.finish(&key).await {
+            // It is of a volume that is not given any more.
+            Err(PullError::Refused(refused)) if refused.code == RefusedCode::Forbidden => {
+                Done::default()
+            }
+            done => done?,
+        };
+        // What moved on comes with a newer snapshot.
+        Ok(Done { moved: 0, ..done })
+    }
+
+    /// Asks for the contents that a leaf lacks, as it is staged or else in the
+    /// tree.
+    async fn finish(&self, key: &LeafKey) -> Result<Done, PullError> {
         let mut done = Done::default();
-        let record = self.catalogue.leaf_record(&key)?;
+        let record = match self.catalogue.staged(key)? {
+            Some(staged) => Some(self.catalogue.record(staged.place)?),
+            None => self.catalogue.leaf_record(key)?,
+        };
         let record = record.and_then(|record| record.digest().map(|digest| (record, digest)));
         if let Some((record, digest)) = record {
-            self.lacking(Incoming::completing(record, digest), &mut done)
+            self.lacking(Incoming::completing(record, digest, self.filter), &mut done)
                 .await?;
         }
-        // What moved on comes with a newer snapshot.
-        done.moved = 0;
         Ok(done)
-    }
-
-    /// The leaves to fetch; what was staged for another state is dropped, what
-    /// left the tree is staged as empty.
-    fn wanted(
-        &self,
-        proven: &Proven,
-        report: &mut PullReport,
-    ) -> Result<Vec<WantedLeaf>, PullError> {
-        let proofs: HashMap<_, _> = proven.leaves.iter().map(|leaf| (&leaf.key, leaf)).collect();
-        let staged = self.catalogue.all_staged()?;
-        let wrong = staged.iter().filter(|(key, value)| {
-            let proof = proofs.get(key);
-            proof.is_none_or(|proof| {
-                proof.digest != value.digest || proof.sequence != value.sequence
-            })
-        });
-        let wrong: Vec<_> = wrong.map(|(key, _)| key.clone()).collect();
-        if !wrong.is_empty() {
-            self.catalogue.unstage(&wrong)?;
-        }
-        let mut wanted = Vec::new();
-        let mut emptied = Vec::new();
-        for leaf in &proven.leaves {
-            let held = self.catalogue.leaf(&leaf.key)?;
-            if held.and_then(|held| held.digest) == leaf.digest {
-                continue;
-            }
-            report.leaves += 1;
-            if self.catalogue.staged(&leaf.key)?.is_some() {
-                report.leaves_resumed += 1;
-                continue;
-            }
-            match leaf.digest {
-                None => emptied.push(self.emptied(leaf)?),
-                Some(digest) => {
-                    let base = proven.base.filter(|_| held.is_some());
-                    let mut want = WantedLeaf::new(leaf, digest, base);
-                    want.held = match (base, held) {
-                        _ if self.adoptable.is_some() => HELD_MAX,
-                        (None, Some(held)) => HELD_MAX.min(held.entries as usize),
-                        _ => 0,
-                    };
-                    wanted.push(want);
-                }
-            }
-        }
-        report.leaves_removed += emptied.len() as u64;
-        self.catalogue.stage(emptied)?;
-        Ok(wanted)
-    }
-
-    fn emptied(&self, leaf: &LeafProof) -> Result<LeafRecord, PullError> {
-        let old = self.catalogue.leaf_record(&leaf.key)?;
-        let mut record = old.unwrap_or_else(|| LeafRecord::empty(leaf.key.clone()));
-        let paths: Vec<_> = record
-            .files
-            .iter()
-            .map(|file| file.entry.path.clone())
-            .collect();
-        record.change(&paths, vec![], leaf.sequence);
-        Ok(record)
     }
 
     /// Leaves of which nothing came yet, with what an older tree has of them.
     async fn incoming(&self, wanted: Vec<WantedLeaf>) -> Result<Vec<Incoming>, PullError> {
         let (catalogue, adoptable) = (self.catalogue.clone(), self.adoptable.clone());
         let entries = self.entries;
+        let filter = self.filter.clone();
         blocking(move || {
             let leaf = |wanted: WantedLeaf| {
-                let mut leaf = Incoming::new(wanted, &catalogue, entries)?;
+                let mut leaf = Incoming::new(wanted, &catalogue, entries, &filter)?;
                 if let Some(adoptable) = &adoptable {
                     leaf.adoptable = adoptable.files_of(&leaf.wanted.key);
                 }
@@ -437,8 +461,7 @@ impl Round<'_> {
             let (whole, lacking): (Vec<_>, Vec<_>) = leaves
                 .into_iter()
                 .partition(|leaf| leaf.lacking().is_empty());
-            let records: Result<Vec<LeafRecord>, _> = whole.iter().map(Incoming::record).collect();
-            catalogue.stage(records?)?;
+            catalogue.stage(whole.iter().map(Incoming::record).collect())?;
             Ok((lacking, adopted))
         })
         .await?;
@@ -465,6 +488,7 @@ impl Round<'_> {
             let fetch = Fetch {
                 to: self.to,
                 leaves: wants,
+                only: self.filter.contents.as_deref().cloned(),
             };
             done.requests += 1;
             let frame = Frame::message(FrameKind::Fetch, &fetch).map_err(LinkError::from)?;
@@ -481,6 +505,7 @@ impl Round<'_> {
                 let bundle = Bundle::decode(&answer, &keys)?;
                 let mut taken = take(&catalogue, bundle, waiting)?;
                 catalogue.stage(std::mem::take(&mut taken.ready))?;
+                catalogue.sync_if_due()?;
                 Ok(taken)
             })
             .await?;
@@ -503,7 +528,12 @@ impl Round<'_> {
         let mut waiting = taken.unfinished;
         for wanted in taken.mismatched {
             tracing::warn!(leaf = %wanted.key.text(), "a delta does not fit; asking for the whole leaf");
-            waiting.push(Incoming::new(wanted, self.catalogue, self.entries)?);
+            waiting.push(Incoming::new(
+                wanted,
+                self.catalogue,
+                self.entries,
+                self.filter,
+            )?);
         }
         Ok(waiting)
     }
@@ -513,6 +543,9 @@ impl Round<'_> {
         request: &Frame,
         expected: FrameKind,
     ) -> Result<Frame, PullError> {
+        if self.is_over.load(Ordering::Relaxed) {
+            return Err(PullError::Over);
+        }
         let (mut send, mut receive) = link::open(self.connection).await?;
         link::send(&mut send, request).await?;
         let _ = send.finish();

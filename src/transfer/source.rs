@@ -5,20 +5,22 @@ use std::time::Duration;
 
 use hikae_protocol::frame::{Frame, FrameError, FrameKind};
 use hikae_protocol::limits::{
-    BUNDLE_BYTES, FETCH_LEAVES_MAX, HELD_MAX, LARGE_BYTES_MIN, PROOF_LEAVES_MAX, RANGES_MAX,
+    BUNDLE_BYTES, FETCH_LEAVES_MAX, HELD_MAX, LARGE_BYTES_MIN, PATTERNS_MAX, PROOF_LEAVES_MAX,
 };
 use hikae_protocol::list::page_hint;
 use hikae_protocol::message::{
-    Beyond, ContentForm, Contents, DeltaState, Fetch, LeafDelta, LeafProof, LeafWant, Offer,
-    ProofBase, ProofEnd, Pull, Refused, RefusedCode,
+    Beyond, Chunks, ContentForm, Contents, DeltaState, Fetch, LeafDelta, LeafProof, LeafWant,
+    Offer, ProofBase, ProofEnd, Pull, Refused, RefusedCode,
 };
 use hikae_protocol::objectpath::LeafKey;
 use hikae_protocol::pack::PackBuilder;
 use hikae_protocol::snapshot::{Cursor, NodeId};
 use quinn::{Connection, RecvStream, SendStream};
 
+use super::handout::{chunk_list, ranges};
 use super::link::{self, LinkError, LinkStats, Listener};
 use super::lists::lists;
+use super::scope::{Scope, Split};
 use super::{ContentError, Holdings};
 use crate::catalogue::{CatalogueError, FileRecord, LeafRecord};
 
@@ -139,17 +141,32 @@ async fn answer_request(
     let frame = link::receive_request(receive, REQUEST_DEADLINE)
         .await?
         .ok_or(LinkError::Ended)?;
-    if holdings.peer(&peer).is_none() {
+    let Some(granted) = holdings.peer(&peer) else {
         return Err(refused(
             RefusedCode::Forbidden,
             "this key may not pull here",
         ));
-    }
+    };
+    let scope = Scope::new(&granted.volumes);
     let answers = blocking(move || match frame.kind {
-        FrameKind::Pull => proof(&*holdings, &frame.decode()?),
-        FrameKind::Lists => lists(&*holdings, &frame.decode()?),
-        FrameKind::Fetch => bundle(&*holdings, &frame.decode()?),
-        FrameKind::Contents => ranges(&*holdings, &frame.decode()?),
+        FrameKind::Pull => proof(&*holdings, &frame.decode()?, &scope),
+        FrameKind::Lists => lists(&*holdings, &frame.decode()?, &scope),
+        FrameKind::Fetch => {
+            let fetch: Fetch = frame.decode()?;
+            let keys = fetch.leaves.iter().map(|want| want.key.as_bytes());
+            scope.check(holdings.catalogue(), keys)?;
+            bundle(&*holdings, &fetch)
+        }
+        FrameKind::Contents => {
+            let wanted: Contents = frame.decode()?;
+            scope.check(holdings.catalogue(), [wanted.key.as_bytes()])?;
+            ranges(&*holdings, &wanted)
+        }
+        FrameKind::Chunks => {
+            let wanted: Chunks = frame.decode()?;
+            scope.check(holdings.catalogue(), [wanted.key.as_bytes()])?;
+            chunk_list(&*holdings, &wanted)
+        }
         FrameKind::Acknowledge => {
             holdings.acknowledged(&peer, frame.decode()?);
             Ok(vec![])
@@ -179,10 +196,11 @@ async fn blocking<T: Send + 'static>(
         .map_err(|error| AnswerError::Task(error.to_string()))?
 }
 
-/// The offer, the proof and its end.
-fn proof(holdings: &dyn Holdings, pull: &Pull) -> Result<Vec<Frame>, AnswerError> {
+/// The offer, bare volumes, the proof and its end.
+fn proof(holdings: &dyn Holdings, pull: &Pull, scope: &Scope) -> Result<Vec<Frame>, AnswerError> {
     holdings.refresh();
     let catalogue = holdings.catalogue();
+    let mut split = Split::new(scope, pull, catalogue)?;
     let view = catalogue.view();
     let Some((commit, snapshot)) = view.head() else {
         return Err(refused(
@@ -193,7 +211,7 @@ fn proof(holdings: &dyn Holdings, pull: &Pull) -> Result<Vec<Frame>, AnswerError
     let is_known = |have: &Cursor| {
         have.epoch == snapshot.cursor.epoch && have.sequence <= snapshot.cursor.sequence
     };
-    let (base, leaves) = match pull.have {
+    let (base, mut leaves) = match pull.have {
         Some(have) if is_known(&have) => (ProofBase::Cursor, view.changed_since(have.sequence)?),
         Some(_) => (ProofBase::Apart, vec![]),
         None => {
@@ -207,6 +225,14 @@ fn proof(holdings: &dyn Holdings, pull: &Pull) -> Result<Vec<Frame>, AnswerError
         base,
     };
     let mut frames = vec![Frame::message(FrameKind::Offer, &offer)?];
+    frames.extend(split.bare(&view)?);
+    let mut listed = Vec::with_capacity(leaves.len());
+    for (key, value) in leaves.drain(..) {
+        if split.lists(key.volume())? {
+            listed.push((key, value));
+        }
+    }
+    let leaves = listed;
     let proof_frame = |pack: PackBuilder| -> Result<Frame, AnswerError> {
         let pack = pack
             .finish(NAMES_LEVEL)
@@ -279,14 +305,18 @@ pub(super) fn leaf_at(
 /// the contents that fit.
 fn bundle(holdings: &dyn Holdings, fetch: &Fetch) -> Result<Vec<Frame>, AnswerError> {
     let held = fetch.leaves.iter().map(|want| want.held.len());
-    if fetch.leaves.len() > FETCH_LEAVES_MAX || held.max().unwrap_or(0) > HELD_MAX {
+    let patterns = fetch.only.as_ref().map_or(0, |only| only.kinds.len());
+    if fetch.leaves.len() > FETCH_LEAVES_MAX
+        || held.max().unwrap_or(0) > HELD_MAX
+        || patterns > PATTERNS_MAX
+    {
         return Err(refused(RefusedCode::Malformed, "too much in one fetch"));
     }
     let mut deltas = PackBuilder::default();
     let mut contents = PackBuilder::default();
     for want in &fetch.leaves {
         let budget = DELTA_BYTES.saturating_sub(deltas.raw_bytes());
-        let state = leaf_delta(holdings, want, &fetch.to, budget, &mut contents)?;
+        let state = leaf_delta(holdings, want, fetch, budget, &mut contents)?;
         let delta = LeafDelta {
             key: want.key.clone(),
             state,
@@ -307,11 +337,12 @@ fn bundle(holdings: &dyn Holdings, fetch: &Fetch) -> Result<Vec<Frame>, AnswerEr
 fn leaf_delta(
     holdings: &dyn Holdings,
     want: &LeafWant,
-    to: &Cursor,
+    fetch: &Fetch,
     budget: usize,
     contents: &mut PackBuilder,
 ) -> Result<DeltaState, AnswerError> {
-    let Some(record) = leaf_at(holdings, &want.key, to)? else {
+    let only = fetch.only.as_ref();
+    let Some(record) = leaf_at(holdings, &want.key, &fetch.to)? else {
         return Ok(DeltaState::Moved);
     };
     let mut delta = record.delta(want.base, want.after.as_ref(), budget);
@@ -329,9 +360,10 @@ fn leaf_delta(
         let fits = size < LARGE_BYTES_MIN
             && contents.raw_bytes() < BUNDLE_BYTES
             && contents.has_room(size as usize);
+        let keeps = only.is_none_or(|only| only.keeps(&entry.entry.path));
         let Some(file) = record
             .file(&entry.entry.path)
-            .filter(|_| fits && entry.content == ContentForm::Later)
+            .filter(|_| fits && keeps && entry.content == ContentForm::Later)
         else {
             continue;
         };
@@ -346,54 +378,9 @@ fn leaf_delta(
     Ok(DeltaState::Delta(delta))
 }
 
-fn warn_lacking(key: &LeafKey, file: &FileRecord, error: &ContentError) {
+pub(super) fn warn_lacking(key: &LeafKey, file: &FileRecord, error: &ContentError) {
     let path = file.entry.path.text();
     tracing::warn!(leaf = %key.text(), %path, %error, "a content can't be handed out");
-}
-
-/// Ranges of contents, one item each; empty where it can't be handed out.
-fn ranges(holdings: &dyn Holdings, wanted: &Contents) -> Result<Vec<Frame>, AnswerError> {
-    let bytes: u64 = wanted
-        .ranges
-        .iter()
-        .map(|range| u64::from(range.length))
-        .sum();
-    if wanted.ranges.len() > RANGES_MAX || bytes > 2 * BUNDLE_BYTES as u64 {
-        return Err(refused(
-            RefusedCode::Malformed,
-            "too much in one request for contents",
-        ));
-    }
-    let moved = || refused(RefusedCode::Moved, "the leaf changed");
-    let record = leaf_at(holdings, &wanted.key, &wanted.to)?.ok_or_else(moved)?;
-    let mut pack = PackBuilder::default();
-    for range in &wanted.ranges {
-        let file = record
-            .file(&range.path)
-            .filter(|file| file.entry.digest == range.digest)
-            .ok_or_else(moved)?;
-        let inside = range
-            .offset
-            .checked_add(u64::from(range.length))
-            .is_some_and(|end| end <= file.entry.size);
-        if !inside {
-            return Err(refused(
-                RefusedCode::Malformed,
-                "a range beyond the end of a file",
-            ));
-        }
-        match holdings.content(&wanted.key, file, range.offset, range.length) {
-            Ok(bytes) => drop(pack.push(&bytes)),
-            Err(error) => {
-                warn_lacking(&wanted.key, file, &error);
-                pack.push(&[]);
-            }
-        }
-    }
-    let pack = pack
-        .finish(CONTENTS_LEVEL)
-        .map_err(|error| refused(RefusedCode::Unavailable, error.to_string()))?;
-    Ok(vec![Frame::pack(FrameKind::Ranges, &pack)?])
 }
 
 #[cfg(test)]

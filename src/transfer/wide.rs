@@ -59,7 +59,7 @@ impl Round<'_> {
             false => self.lacking(leaf, done).await,
             true => {
                 let catalogue = self.catalogue.clone();
-                blocking(move || Ok(catalogue.stage(vec![leaf.record()?])?)).await
+                blocking(move || Ok(catalogue.stage(vec![leaf.record()])?)).await
             }
         }
     }

@@ -150,7 +150,7 @@ impl Chart {
     ///
     /// Errors: `CatalogueError`.
     pub(super) fn bytes(&self, item: &Item) -> Result<Option<Vec<u8>>, CatalogueError> {
-        if item.content == ContentPlace::Lacking || item.size > CONTENT_BYTES_MAX {
+        if !item.content.is_held() || item.size > CONTENT_BYTES_MAX {
             return Ok(None);
         }
         let mut bytes = Vec::with_capacity(item.size as usize);

@@ -7,7 +7,7 @@ use hikae_protocol::objectpath::{LeafKey, ObjectPath};
 use jiff::{SignedDuration, Timestamp};
 
 use super::chart::REGISTRY_LABEL;
-use crate::catalogue::{Catalogue, CatalogueError, ContentPlace};
+use crate::catalogue::{Catalogue, CatalogueError};
 use crate::registry::{CommonRegistry, Condition, FacilityRegistry, Source, Table, User};
 
 /// The facility id under which everybody's tables lie.
@@ -151,7 +151,7 @@ fn file(catalogue: &Catalogue, facility: &str, name: &str) -> Result<File, Catal
     };
     if let Some(record) = catalogue.leaf_record(&key)?
         && let Some(file) = record.file(&path)
-        && file.content != ContentPlace::Lacking
+        && file.content.is_held()
     {
         catalogue.content::<CatalogueError>(file.content, |part| {
             found.bytes.extend_from_slice(part);

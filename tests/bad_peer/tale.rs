@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 
 use bytes::{BufMut, BytesMut};
 use ed25519_dalek::SigningKey;
+use hikae_protocol::chunk::{Chunk, first_cut};
 use hikae_protocol::digest::Digest;
 use hikae_protocol::entry::{Entry, manifest_digest};
 use hikae_protocol::frame::{Frame, FrameKind};
-use hikae_protocol::limits::LARGE_BYTES_MIN;
+use hikae_protocol::limits::{CHUNKS_MAX, LARGE_BYTES_MIN};
 use hikae_protocol::message::{
-    ContentForm, Contents, Delta, DeltaEntry, DeltaState, Fetch, LeafDelta, LeafProof, Offer,
-    ProofBase, ProofEnd, Pull, Range,
+    ChunkList, Chunks, ContentForm, Contents, Delta, DeltaEntry, DeltaState, Fetch, LeafDelta,
+    LeafProof, Offer, ProofBase, ProofEnd, Pull, Range,
 };
 use hikae_protocol::objectpath::LeafKey;
 use hikae_protocol::pack::{Pack, PackBuilder};
@@ -158,10 +159,34 @@ impl Tale {
                 .iter()
                 .find(|(entry, _)| entry.path == range.path)
                 .unwrap();
-            let from = range.offset as usize;
-            content[from..from + range.length as usize].to_vec()
+            let Some(at) = range.chunk else {
+                return content.clone();
+            };
+            let from = at.offset as usize;
+            content[from..from + at.chunk.bytes as usize].to_vec()
         };
         wanted.ranges.iter().map(range).collect()
+    }
+
+    /// All chunks of a content behind a byte: as many as a list may have.
+    pub(crate) fn chunks(&self, request: &Frame) -> Vec<Chunk> {
+        let wanted: Chunks = request.decode().unwrap();
+        let files = &self.leaves[&wanted.key];
+        let (_, content) = files
+            .iter()
+            .find(|(entry, _)| entry.path == wanted.path)
+            .unwrap();
+        let mut rest = &content[wanted.from as usize..];
+        let mut chunks = Vec::new();
+        while !rest.is_empty() && chunks.len() < CHUNKS_MAX {
+            let (chunk, after) = rest.split_at(first_cut(rest));
+            chunks.push(Chunk {
+                digest: Digest::of_content(chunk),
+                bytes: chunk.len() as u32,
+            });
+            rest = after;
+        }
+        chunks
     }
 
     /// The answer that lies nowhere.
@@ -177,6 +202,7 @@ impl Tale {
                 vec![bundle_of(&deltas, contents)]
             }
             FrameKind::Contents => vec![ranges_of(&self.ranges(request))],
+            FrameKind::Chunks => vec![list_of(self.chunks(request))],
             other => panic!("{other:?} is no request"),
         }
     }
@@ -192,6 +218,10 @@ pub(crate) fn pack_of<T: Serialize>(items: &[T]) -> Pack {
         pack.push(&postcard::to_stdvec(item).unwrap());
     }
     pack.finish(3).unwrap()
+}
+
+pub(crate) fn list_of(chunks: Vec<Chunk>) -> Say {
+    Say::Frame(message(FrameKind::ChunkList, &ChunkList { chunks }))
 }
 
 pub(crate) fn proof_of<T: Serialize>(proofs: &[T]) -> Say {

@@ -210,7 +210,26 @@ def signed_snapshot(p):
 
 
 def pull(p):
-    return {"have": p.option(cursor)}
+    return {
+        "have": p.option(cursor),
+        "volumes": p.list(lambda p: p.text()),
+        "bare": p.option(lambda p: p.fixed(32)),
+    }
+
+
+def bare_volume(p):
+    return {
+        "volume": p.bytes(),
+        "leaf": p.option(lambda p: p.fixed(32)),
+        "node": p.option(lambda p: p.fixed(32)),
+        "leaves": p.u64(),
+        "entries": p.u64(),
+        "bytes": p.u64(),
+    }
+
+
+def content_filter(p):
+    return {"kinds": p.list(lambda p: p.text()), "since": p.option(lambda p: p.text())}
 
 
 def offer(p):
@@ -244,7 +263,11 @@ def leaf_want(p):
 
 
 def fetch(p):
-    return {"to": cursor(p), "leaves": p.list(leaf_want)}
+    return {
+        "to": cursor(p),
+        "leaves": p.list(leaf_want),
+        "only": p.option(content_filter),
+    }
 
 
 def list_want(p):
@@ -316,12 +339,29 @@ def leaf_delta(p):
 
 
 def byte_range(p):
+    return {"path": p.bytes(), "digest": p.fixed(32), "chunk": p.option(chunk_at)}
+
+
+def chunk(p):
+    return {"digest": p.fixed(32), "bytes": p.u32()}
+
+
+def chunk_at(p):
+    return {"offset": p.u64(), "chunk": chunk(p)}
+
+
+def chunks(p):
     return {
+        "to": cursor(p),
+        "key": p.bytes(),
         "path": p.bytes(),
         "digest": p.fixed(32),
-        "offset": p.u64(),
-        "length": p.u32(),
+        "from": p.u64(),
     }
+
+
+def chunk_list(p):
+    return {"chunks": p.list(chunk)}
 
 
 def contents(p):
@@ -354,7 +394,12 @@ def record_place(p):
 
 def content_place(p):
     return p.enum(
-        ("Storage", None), ("Item", record_place), ("Pieces", record_place), ("Lacking", None)
+        ("Storage", None),
+        ("Item", record_place),
+        ("Chunks", record_place),
+        ("Lacking", None),
+        ("Partial", record_place),
+        ("NotHeld", None),
     )
 
 
@@ -381,7 +426,12 @@ def leaf_summary(p):
         "bytes": p.u64(),
         "newest_bytes": p.u64(),
         "lacking": p.u32(),
+        "bare": p.option(bare_summary),
     }
+
+
+def bare_summary(p):
+    return {"node": p.option(lambda p: p.fixed(32)), "leaves": p.u64()}
 
 
 def page_ref(p):
@@ -418,8 +468,8 @@ def page_items(form, data):
     return items
 
 
-def pieces(p):
-    return p.list(record_place)
+def chunk_record(p):
+    return {"chunk": chunk(p), "place": record_place(p)}
 
 
 def commit_record(p):
@@ -511,16 +561,23 @@ def check_lists(key, lists):
 
 
 def path_of(item):
-    """Of a file record or a tombstone."""
+    """Of a file record or a tombstone; what names a chunk record."""
+    if "chunk" in item:
+        return item["chunk"]["digest"]
     return item["entry"]["path"] if "entry" in item else item["path"]
 
 
 def is_lacking(file):
-    return variant(file["content"])[0] == "Lacking"
+    return variant(file["content"])[0] in ("Lacking", "Partial")
 
 
 def summary_of(summary, files):
     """The summary that a leaf with these files has [S9-16]."""
+    if summary["bare"]:
+        need(not files, "files of a bare volume [S9-16]")
+        need(summary["bare"]["leaves"] > 0, "a bare volume without leaves [S9-16]")
+        need(summary["key"].count(b"/") == 1, "a bare record of no volume [S9-16]")
+        return summary
     sizes = [file["entry"]["size"] for file in files]
     newest = [file for file in files if file["sequence"] == summary["sequence"]]
     return summary | {
@@ -544,12 +601,23 @@ def check_standins(lists):
     for file in lists["standins"]:
         path = path_of(file)
         need(path in lacking, f"a stand-in for {shown(path)}, which does not lack")
-        held = variant(file["content"])[0] in ("Item", "Pieces")
+        held = variant(file["content"])[0] in ("Item", "Chunks")
         need(held, f"a stand-in for {shown(path)} without a content")
+
+
+def check_chunks(found):
+    """Lengths of chunks that follow each other; of the last one only the upper bound."""
+    sizes = [item["bytes"] for item in found]
+    for size in sizes[:-1]:
+        need(CHUNK_BYTES_MIN <= size, f"a chunk of {size} bytes [S7-17]")
+    need(all(0 < size <= CHUNK_BYTES_MAX for size in sizes), "a chunk out of bounds [S7-17]")
 
 
 # ---------------------------------------------------------------- section 4.2
 
+CHUNKS_MAX = 512
+CHUNK_BYTES_MIN = 32 * 1024
+CHUNK_BYTES_MAX = 512 * 1024
 PACK_RAW_MAX = 4 * MIB
 PACK_ITEMS_MAX = 1_048_576
 WINDOW_MAX = 1 << 23
@@ -607,6 +675,24 @@ def pack(data):
 
 
 # ---------------------------------------------------------------- section 4.1
+
+
+def bare_payload(payload):
+    volumes = [decode(bare_volume, item) for item in pack(payload)]
+    need(len(volumes) <= 16_384, "too many bare volumes [S7-20]")
+    for found in volumes:
+        check_key(found["volume"])
+        need(found["volume"].count(b"/") == 1, "a bare volume that is none [S7-20]")
+        need(found["leaf"] or found["node"], "a bare volume without digests [S7-20]")
+        need(found["leaves"] and found["entries"], "a bare volume without entries [S7-20]")
+    check_ascending([found["volume"] for found in volumes], "bare volumes [S7-20]")
+    return {"volumes": volumes}
+
+
+def pull_payload(payload):
+    message = decode(pull, payload)
+    need(len(message["volumes"]) <= 256, "too many patterns")
+    return message
 
 
 def proof_payload(payload):
@@ -686,7 +772,22 @@ def contents_payload(payload):
     for found in ranges:
         check_path(found["path"])
     need(len(ranges) <= 4096, "too many ranges [S7-10]")
-    need(sum(found["length"] for found in ranges) <= 2 * MIB, "ranges too long [S7-10]")
+    parts = [found["chunk"]["chunk"]["bytes"] for found in ranges if found["chunk"]]
+    need(sum(parts) <= 2 * MIB, "ranges too long [S7-10]")
+    return message
+
+
+def chunks_payload(payload):
+    message = decode(chunks, payload)
+    check_key(message["key"])
+    check_path(message["path"])
+    return message
+
+
+def chunk_list_payload(payload):
+    message = decode(chunk_list, payload)
+    need(len(message["chunks"]) <= CHUNKS_MAX, "too many chunks [S7-17]")
+    check_chunks(message["chunks"])
     return message
 
 
@@ -712,18 +813,21 @@ def beyond_payload(data):
 
 
 FRAMES = {
-    0x01: ("Pull", 4096, of(pull)),
+    0x01: ("Pull", 65_536, pull_payload),
     0x02: ("Fetch", MIB, fetch_payload),
     0x03: ("Contents", MIB, contents_payload),
     0x04: ("Acknowledge", 4096, of(acknowledge)),
     0x05: ("Beyond", 4096, beyond_payload),
     0x06: ("Lists", MIB, lists_payload),
+    0x08: ("Chunks", 8192, chunks_payload),
     0x10: ("Offer", 4096, offer_payload),
     0x11: ("Proof", 9 * MIB, proof_payload),
     0x12: ("ProofEnd", 4096, of(proof_end)),
     0x13: ("Listed", 9 * MIB, listed_payload),
+    0x14: ("Bare", 9 * MIB, bare_payload),
     0x20: ("Bundle", 9 * MIB, bundle_payload),
     0x21: ("Ranges", 9 * MIB, pack),
+    0x22: ("ChunkList", 32_768, chunk_list_payload),
     0x3F: ("Refused", 4096, refused_payload),
 }
 
@@ -868,8 +972,9 @@ def node_digest(children):
     return list_digest("node", items)
 
 
-def root_digest(leaves):
-    """Of leaf digests by key; a leaf without entries is not among them."""
+def root_digest(leaves, bare):
+    """Of leaf digests by key, without leaves that have no entries, and of the
+    nodes of bare volumes [S9-29]."""
     children = {b"": []}
 
     def add(path, kind, found):
@@ -882,7 +987,11 @@ def root_digest(leaves):
     # volumes. A parent may have no leaves of its own.
     for slashes in (3, 2, 1):
         for path in [path for path in children if path.count(b"/") == slashes]:
-            add(path, NODE, node_digest(children[path]))
+            if path not in bare:
+                add(path, NODE, node_digest(children[path]))
+    for path, found in bare.items():
+        if found:
+            add(path, NODE, found)
     return node_digest(children[b""])
 
 
@@ -1146,7 +1255,8 @@ class Store:
         self.number, self.reached = 0, 0
         self.unpacked, self.pages = {}, {}
         self.checkpoint, self.at_checkpoint = None, None
-        self.compared = {"leaf_records": 0, "gone": 0, "pages": 0, "manifests": 0, "contents": 0}
+        counts = ("leaf_records", "gone", "pages", "manifests", "contents", "chunks")
+        self.compared = dict.fromkeys(counts, 0)
 
     def name(self, number):
         return f"segments/{number:08}.seg"
@@ -1449,7 +1559,8 @@ class Store:
 
     def tree_root(self):
         leaves = {key: leaf.digest for key, leaf in self.tree.items() if leaf.digest}
-        return root_digest(leaves)
+        bare = {key: leaf.summary["bare"] for key, leaf in self.tree.items()}
+        return root_digest(leaves, {key: of["node"] for key, of in bare.items() if of})
 
     # What the log has to agree with.
 
@@ -1481,9 +1592,10 @@ class Store:
             self.damaged(*last["place"], f"the tree has {counts}, signed is {signed} [S8-9]")
 
     def counts(self):
-        leaves = [leaf.summary for leaf in self.tree.values() if leaf.digest]
+        leaves = [leaf.summary for leaf in self.tree.values()]
+        leaves = [leaf for leaf in leaves if leaf["digest"] or leaf["bare"]]
         return {
-            "leaves": len(leaves),
+            "leaves": sum(leaf["bare"]["leaves"] if leaf["bare"] else 1 for leaf in leaves),
             "entries": sum(leaf["entries"] for leaf in leaves),
             "bytes": sum(leaf["bytes"] for leaf in leaves),
         }
@@ -1601,12 +1713,8 @@ class Store:
         form, place = variant(file["content"])
         found = self.item_of(place["block"], place["index"], "contents")
         self.check_before(place["block"], file["holder"])
-        if form == "Pieces" and found is not None:
-            parts = []
-            for piece in decode(pieces, found):
-                parts.append(self.item_of(piece["block"], piece["index"], "contents"))
-                self.check_before(piece["block"], file["holder"])
-            found = None if None in parts else b"".join(parts)
+        if form == "Chunks" and found is not None:
+            found = self.joined(found, self.by_id[place["block"]])
         if found is not None:
             size = file["entry"]["size"]
             need(len(found) == size, f"a content of {len(found)} bytes, not {size}")
@@ -1614,13 +1722,41 @@ class Store:
             self.compared["contents"] += 1
         return found
 
+    def joined(self, data, block):
+        """The chunks of a list in this block, joined; None if one is lost."""
+        kind, found = variant(decode(stored(chunk_record), data))
+        if kind == "Here":
+            records = [item | {"holder": block.id} for item in found]
+            size = sum(len(item["raw"]) for item in found)
+            if size > PAGE_BYTES_MAX:
+                self.odd.append(f"a list of chunks of {size} bytes in an item")
+        else:
+            records = self.paged(found, chunk_record, block, "chunks")
+        if records is None:
+            return None
+        check_chunks([record["chunk"] for record in records])
+        parts = []
+        for record in records:
+            place = record["place"]
+            self.check_before(place["block"], record["holder"])
+            part = self.item_of(place["block"], place["index"], "contents")
+            if part is None:
+                return None
+            expected = record["chunk"]
+            need(len(part) == expected["bytes"], "a chunk of another length")
+            need(content_digest(part) == expected["digest"], "a chunk of another digest")
+            parts.append(part)
+        self.compared["chunks"] += len(parts)
+        return b"".join(parts)
+
     def check_before(self, number, holder):
         if self.order.get(number, -1) >= self.order[holder]:
             self.odd.append(f"block {number} does not come before block {holder} [S9-8]")
 
     def walk(self, write):
         """Checks every content of the tree, and gives it to `write`."""
-        found = {"written": 0, "in_storage": 0, "lacking": 0, "standins": 0, "lost": []}
+        counts = ("written", "in_storage", "lacking", "standins", "not_held")
+        found = dict.fromkeys(counts, 0) | {"lost": []}
         for key in sorted(self.tree):
             leaf = self.tree[key]
             if leaf.lists is None:
@@ -1633,7 +1769,10 @@ class Store:
                 if form == "Storage":
                     found["in_storage"] += 1
                     continue
-                if form == "Lacking":
+                if form == "NotHeld":
+                    found["not_held"] += 1
+                    continue
+                if is_lacking(file):
                     found["lacking"] += 1
                     if path not in standins:
                         continue
@@ -1996,10 +2135,14 @@ def golden_small_record(data):
 
 GOLDEN = {
     "acknowledge": frame,
+    "bare": frame,
     "beyond": frame,
     "bundle": frame,
+    "chunk_list": frame,
+    "chunks": frame,
     "contents": frame,
     "fetch": frame,
+    "fetch_only": frame,
     "listed": frame,
     "lists": frame,
     "manifest_page": manifest_page,
@@ -2013,6 +2156,7 @@ GOLDEN = {
     "proof_end": frame,
     "pull": frame,
     "pull_new": frame,
+    "pull_sparse": frame,
     "ranges": frame,
     "refused_forbidden": frame,
     "refused_malformed": frame,
@@ -2026,12 +2170,16 @@ GOLDEN = {
     "checkpoint_commit": golden_checkpoint("commits"),
     "checkpoint_end": golden_checkpoint("end"),
     "checkpoint_leaf": golden_checkpoint("leaves"),
+    "leaf_bare": golden_leaf,
     "leaf_empty": golden_leaf,
     "leaf_paged": golden_leaf,
     "leaf_record": golden_leaf,
     "page_files": golden_page(file_record),
     "page_pages": golden_page(page_ref),
-    "pieces": of(pieces),
+    "chunk_records": of(stored(chunk_record)),
+    "chunk_records_paged": of(stored(chunk_record)),
+    "file_not_held": of(file_record),
+    "file_partial": of(file_record),
     "sealed_block": golden_sealed_block,
     "segment": golden_segment,
     "segment_header": golden_header(1),

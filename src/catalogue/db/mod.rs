@@ -354,6 +354,15 @@ impl Db {
         Ok(())
     }
 
+    /// The digest of a node.
+    pub(super) fn node(&self, path: &[u8]) -> Result<Option<Digest>, CatalogueError> {
+        let Some(value) = self.nodes.get(&depth(path), path)? else {
+            return Ok(None);
+        };
+        let digest = value[..].try_into().map(Digest);
+        digest.map(Some).map_err(|_| self.nodes.corrupt("node"))
+    }
+
     /// The children of a node that are of `kind`, with their paths.
     pub(super) fn children(
         &self,

@@ -286,7 +286,7 @@ impl Center {
         file: &FileRecord,
         offset: u64,
         length: u32,
-    ) -> Result<Vec<u8>, ContentError> {
+    ) -> Result<(Vec<u8>, FileStat), ContentError> {
         let root = match self.root_of(key.volume()) {
             Some(root) => root,
             None => self.look_for_root(key.volume())?,
@@ -303,7 +303,7 @@ fn read_unchanged(
     file: &FileRecord,
     offset: u64,
     length: u32,
-) -> Result<Vec<u8>, ContentError> {
+) -> Result<(Vec<u8>, FileStat), ContentError> {
     let open = |error: DiskError| match error.is_absent() {
         true => ContentError::Moved,
         false => ContentError::Unavailable(error.to_string()),
@@ -313,12 +313,9 @@ fn read_unchanged(
         .and_then(|root| root.open_file(path))
         .map_err(open)?;
     let stat = rustix::fs::fstat(&opened).map_err(|errno| failed(errno.into()))?;
-    let same = FileStat::of_regular(&stat).is_some_and(|stat| {
-        stat.size == file.entry.size && stat.mtime_ns == Some(file.entry.mtime_ns)
-    });
-    if !same {
-        return Err(ContentError::Moved);
-    }
+    let stat = FileStat::of_regular(&stat)
+        .filter(|stat| stat.size == file.entry.size && stat.mtime_ns == Some(file.entry.mtime_ns));
+    let stat = stat.ok_or(ContentError::Moved)?;
     let mut bytes = Vec::with_capacity(length as usize);
     opened.seek(SeekFrom::Start(offset)).map_err(failed)?;
     opened
@@ -326,7 +323,7 @@ fn read_unchanged(
         .read_to_end(&mut bytes)
         .map_err(failed)?;
     match bytes.len() == length as usize {
-        true => Ok(bytes),
+        true => Ok((bytes, stat)),
         false => Err(ContentError::Moved),
     }
 }
@@ -351,18 +348,23 @@ impl Holdings for Center {
         offset: u64,
         length: u32,
     ) -> Result<Vec<u8>, ContentError> {
-        let bytes = self.read_range(key, file, offset, length);
+        let read = self.read_range(key, file, offset, length);
         let whole = offset == 0 && u64::from(length) == file.entry.size;
-        let bytes = match bytes {
-            Ok(bytes) if whole && Digest::of_content(&bytes) != file.entry.digest => {
-                Err(ContentError::Moved)
-            }
-            other => other,
+        let is_as_hashed = match &read {
+            Ok((bytes, _)) if whole => Digest::of_content(bytes) == file.entry.digest,
+            // What is only a part is checked by who asked.
+            Ok((_, found)) => file
+                .stat
+                .is_none_or(|stat| (stat.ctime_ns, stat.inode) == (found.ctime_ns, found.inode)),
+            Err(_) => false,
         };
-        if bytes.is_err() {
+        if !is_as_hashed {
             self.look_again(key, file);
         }
-        bytes
+        match read {
+            Ok(_) if whole && !is_as_hashed => Err(ContentError::Moved),
+            other => other.map(|(bytes, _)| bytes),
+        }
     }
 
     fn peer(&self, id: &NodeId) -> Option<Peer> {

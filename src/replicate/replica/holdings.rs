@@ -9,7 +9,7 @@ use hikae_protocol::objectpath::LeafKey;
 use hikae_protocol::snapshot::{NodeId, SignedSnapshot};
 
 use super::Replica;
-use crate::catalogue::{Catalogue, CatalogueError, ContentPlace, FileRecord};
+use crate::catalogue::{Catalogue, CatalogueError, FileRecord};
 use crate::config::Peer;
 use crate::transfer::{ContentError, Holdings};
 
@@ -28,7 +28,7 @@ impl Holdings for Replica {
         offset: u64,
         length: u32,
     ) -> Result<Vec<u8>, ContentError> {
-        if file.content == ContentPlace::Lacking {
+        if !file.content.is_held() {
             return Err(ContentError::Unavailable("it is lacking here, too".into()));
         }
         let bytes = self.catalogue.content_range(file.content, offset, length);

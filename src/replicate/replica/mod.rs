@@ -1,6 +1,7 @@
 //! A replica: pulls from a source, keeps what it pulled in its store, and
 //! shows it as a tree.
 
+mod filter;
 mod guard;
 mod holdings;
 mod promote;
@@ -9,6 +10,7 @@ mod restore;
 mod scrub;
 mod verify;
 
+pub use filter::Sparse;
 pub use guard::{Counts, DecisionOptions, DecisionReport, GuardError, HeldState, HeldVolume};
 pub use promote::{PromoteError, PromoteReport};
 pub use repair::RepairReport;
@@ -17,7 +19,9 @@ pub use scrub::ScrubStatus;
 pub use verify::{Difference, VerifyOptions, VerifyReport};
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError,
+};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
@@ -33,6 +37,7 @@ use super::peers::PeerBook;
 use super::prune::{Keep, PruneReport, begin_prune};
 use crate::catalogue::{Catalogue, CatalogueError, LeafRecord};
 use crate::config::{Config, Source};
+use crate::plan::Filter;
 use crate::progress::Monitor;
 use crate::publish::{PublishError, PublishReport, PublishedMark};
 use crate::seal::Passphrase;
@@ -110,6 +115,8 @@ pub struct SyncReport {
     pub left_out_total: u64,
     /// The first of those, by name.
     pub left_out: Vec<LeftOut>,
+    /// What is not held here by the filter; none where everything is.
+    pub sparse: Option<Sparse>,
     /// Volumes of which something is held by the guard.
     pub held: Vec<HeldVolume>,
     /// Settings that this version does not act on, or that reach less far
@@ -149,7 +156,7 @@ pub struct Replica {
     turn: tokio::sync::Mutex<()>,
     /// Held by those who look back, and by the begin of a pruning against them.
     past: RwLock<()>,
-    /// Held by who writes segments anew. Before `past` and `turn`.
+    /// Held by who writes segments anew. Before `turn` and `past`.
     segments: Mutex<()>,
 }
 
@@ -261,6 +268,8 @@ impl Replica {
         if self.config().source.is_empty() {
             return Err(ReplicaError::NoSource);
         }
+        let filter = self.filter();
+        tokio::task::block_in_place(|| self.refilter(&filter, monitor))?;
         let mut failures = Vec::new();
         let mut best: Option<SyncReport> = None;
         let (mut reaching, mut awaited) = self.reach(monitor);
@@ -268,7 +277,10 @@ impl Replica {
             let source = reached.source;
             awaited -= usize::from(!reached.rested);
             let pulled = match reached.link {
-                Ok(link) => self.sync_from(source, link, started, monitor).await,
+                Ok(link) => {
+                    self.sync_from(source, link, &filter, started, monitor)
+                        .await
+                }
                 Err(error) => Err(error),
             };
             match pulled {
@@ -344,6 +356,7 @@ impl Replica {
         &self,
         source: &Source,
         (link, mut notes): Connected,
+        filter: &Filter,
         started: Instant,
         monitor: &dyn Monitor,
     ) -> Result<SyncReport, SourceError> {
@@ -356,7 +369,7 @@ impl Replica {
             &link,
             &self.catalogue,
             source.signer(),
-            self.config().tree.as_deref(),
+            (filter, self.config().tree.as_deref()),
             monitor,
         )
         .await;
@@ -439,6 +452,7 @@ impl Replica {
         report.entries = snapshot.entries;
         report.bytes = snapshot.bytes;
         (report.left_out_total, report.left_out) = self.left_out()?;
+        report.sparse = self.sparse()?;
         Ok(())
     }
 
@@ -469,8 +483,7 @@ impl Replica {
     pub fn prune(&self, monitor: &dyn Monitor) -> Result<PruneReport, CatalogueError> {
         let _segments = locked(&self.segments);
         let (mut report, compaction) = {
-            let _past = self.past.write().unwrap_or_else(PoisonError::into_inner);
-            let _turn = self.turn.blocking_lock();
+            let _alone = self.alone();
             begin_prune(&self.catalogue, &self.keep(monitor))?
         };
         if let Some(compaction) = compaction {
@@ -479,6 +492,20 @@ impl Replica {
             self.catalogue.end_compaction(&report.compact)?;
         }
         Ok(report)
+    }
+
+    /// A moment without a sync and without anybody who looks back. Waits for
+    /// the one without keeping the other waiting.
+    fn alone(&self) -> (tokio::sync::MutexGuard<'_, ()>, RwLockWriteGuard<'_, ()>) {
+        loop {
+            let turn = self.turn.blocking_lock();
+            match self.past.try_write() {
+                Ok(past) => return (turn, past),
+                Err(TryLockError::Poisoned(poisoned)) => return (turn, poisoned.into_inner()),
+                Err(TryLockError::WouldBlock) => drop(turn),
+            }
+            drop(self.past.write());
+        }
     }
 
     /// What has to be kept.

@@ -35,6 +35,9 @@ pub enum PromoteError {
     /// Not all contents are there.
     #[error("{0} contents are lacking here; promote another backup, or pull from one first")]
     Lacking(u64),
+    /// The filter leaves something out, or no source gave it.
+    #[error("this replica holds less than everything; promote one without a [filter]")]
+    Sparse,
     /// The system gives no random numbers.
     #[error("the system gives no random numbers")]
     Random,
@@ -79,6 +82,9 @@ impl Replica {
         }
         if !catalogue.is_whole()? {
             return Err(PromoteError::Damaged.into());
+        }
+        if self.sparse()?.is_some() {
+            return Err(PromoteError::Sparse.into());
         }
         let (lacking, _) = self.left_out()?;
         if lacking > 0 {

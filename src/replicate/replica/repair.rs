@@ -149,7 +149,7 @@ impl Replica {
                     file.content = ContentPlace::Item { block, index };
                     report.contents_from_tree += 1;
                 }
-                None if file.content == ContentPlace::Lacking => {}
+                None if file.content.is_lacking() => {}
                 None => {
                     file.content = ContentPlace::Lacking;
                     report.contents_asked += 1;
@@ -189,11 +189,7 @@ impl Replica {
     ) -> Result<(), ReplicaError> {
         let _segments = super::locked(&self.segments);
         // Nothing that is damaged may be what a running restore reads.
-        let _past = self
-            .past
-            .write()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        let _turn = self.turn.blocking_lock();
+        let _alone = self.alone();
         if let (Some(tree), Some(shown)) = (&self.config().tree, self.shown(monitor)?) {
             let mut leaves = Vec::new();
             for key in &findings.tree {

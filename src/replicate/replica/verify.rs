@@ -54,6 +54,8 @@ pub struct VerifyReport {
     pub contents: u64,
     /// Bytes of those.
     pub content_bytes: u64,
+    /// Contents that the filter leaves out.
+    pub not_held: u64,
     /// Files of the tree read and hashed.
     pub tree_files: u64,
     /// The root over the replica's own leaves.
@@ -246,6 +248,7 @@ pub(super) fn verify(
             }
             let mut all = locked();
             all.contents += own.contents;
+            all.not_held += own.not_held;
             all.content_bytes += own.content_bytes;
             all.tree_files += own.tree_files;
             if own.differences.iter().any(|found| found.place == "tree") {
@@ -327,7 +330,11 @@ fn verify_held(
     path: impl Fn() -> String,
     report: &mut VerifyReport,
 ) {
-    if file.content == ContentPlace::Lacking {
+    if file.content == ContentPlace::NotHeld {
+        report.not_held += 1;
+        return;
+    }
+    if file.content.is_lacking() {
         return report.differ("store", path(), "the source could not hand out its content");
     }
     let mut hasher = blake3::Hasher::new();

@@ -4,11 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use ed25519_dalek::SigningKey;
+use hikae_protocol::chunk::{Chunk, check_chunks, first_cut};
 use hikae_protocol::digest::Digest;
 use hikae_protocol::entry::Entry;
-use hikae_protocol::limits::LISTS_MAX;
+use hikae_protocol::limits::{CHUNK_SPAN_BYTES, LISTS_MAX, RANGES_MAX};
 use hikae_protocol::list::list_digest;
-use hikae_protocol::message::{Acknowledge, Delta, ListAnswer, ListWant, Lists, Range, decode};
+use hikae_protocol::message::{
+    Acknowledge, ChunkAt, ChunkList, Chunks, Contents, Delta, ListAnswer, ListWant, Lists, Range,
+    decode,
+};
 use hikae_protocol::objectpath::ObjectPath;
 use hikae_protocol::snapshot::{Epoch, SignedSnapshot, Snapshot, VerifiedSnapshot};
 use hikae_protocol::tree::{ChildKind, oracle_root};
@@ -55,6 +59,10 @@ impl Holdings for Told {
     fn beyond(&self, _: &NodeId, _: SignedSnapshot) {}
 
     fn acknowledged(&self, _: &NodeId, _: Acknowledge) {}
+}
+
+fn everything() -> Scope {
+    Scope::new(&["*".into()])
 }
 
 fn key(text: &str) -> LeafKey {
@@ -137,7 +145,15 @@ impl Told {
 
     fn fetched(&self, to: u64, leaves: Vec<LeafWant>) -> (Vec<LeafDelta>, Vec<Vec<u8>>) {
         let to = cursor(to);
-        let frames = bundle(self, &Fetch { to, leaves }).unwrap();
+        let frames = bundle(
+            self,
+            &Fetch {
+                to,
+                leaves,
+                only: None,
+            },
+        )
+        .unwrap();
         let (deltas, contents) = frames[0].unpack_bundle().unwrap();
         let deltas = deltas.unpack().unwrap();
         let contents = contents.unpack().unwrap();
@@ -210,7 +226,7 @@ fn a_proof_is_complete_from_its_base() {
         (Some(cursor(4)), ProofBase::Apart),
         (Some(other), ProofBase::Apart),
     ] {
-        let frames = proof(&told, &Pull { have }).unwrap();
+        let frames = proof(&told, &Pull::all(have), &everything()).unwrap();
         let offer: Offer = frames[0].decode().unwrap();
         assert_eq!(offer.base, expected, "{have:?}");
         let mut tree = match expected {
@@ -241,7 +257,7 @@ fn a_proof_is_complete_from_its_base() {
 
 fn listed(told: &Told, lists: Vec<ListWant>) -> Vec<ListAnswer> {
     let to = cursor(1);
-    let frames = super::lists(told, &Lists { to, lists }).unwrap();
+    let frames = super::lists(told, &Lists { to, lists }, &everything()).unwrap();
     let items = frames[0].unpack().unwrap().unpack().unwrap();
     items.iter().map(|item| decode(item).unwrap()).collect()
 }
@@ -308,7 +324,7 @@ fn lists_are_answered_in_order() {
     let refusal = |epoch, lists| {
         let mut to = cursor(1);
         to.epoch.counter += epoch;
-        code(super::lists(&told, &Lists { to, lists }))
+        code(super::lists(&told, &Lists { to, lists }, &everything()))
     };
     let many = vec![moved.clone(); LISTS_MAX + 1];
     assert_eq!(refusal(0, many), RefusedCode::Malformed);
@@ -345,7 +361,14 @@ fn contents_that_are_held_do_not_come_along() {
     };
     let (to, leaves) = (cursor(1), vec![much]);
     assert_eq!(
-        code(bundle(&told, &Fetch { to, leaves })),
+        code(bundle(
+            &told,
+            &Fetch {
+                to,
+                leaves,
+                only: None
+            }
+        )),
         RefusedCode::Malformed
     );
 }
@@ -400,14 +423,28 @@ fn a_bundle_answers_every_leaf_in_order() {
     let leaves = vec![want("F/L/a"); FETCH_LEAVES_MAX + 1];
     let to = cursor(2);
     assert_eq!(
-        code(bundle(&told, &Fetch { to, leaves })),
+        code(bundle(
+            &told,
+            &Fetch {
+                to,
+                leaves,
+                only: None
+            }
+        )),
         RefusedCode::Malformed
     );
     let mut to = cursor(2);
     to.epoch.counter += 1;
     let leaves = vec![want("F/L/a")];
     assert_eq!(
-        code(bundle(&told, &Fetch { to, leaves })),
+        code(bundle(
+            &told,
+            &Fetch {
+                to,
+                leaves,
+                only: None
+            }
+        )),
         RefusedCode::Moved
     );
 }
@@ -457,22 +494,29 @@ fn a_content_that_is_lacking_keeps_nothing_else_back() {
     assert_eq!(forms, [inline(0), ContentForm::Lacking, inline(1)]);
     assert_eq!(contents, [&b"one"[..], b"three"]);
     let wanted = asking(&[
-        ("z", b"three", 1, 3),
-        ("y", b"two", 0, 3),
-        ("x", b"one", 0, 3),
+        ("z", b"three", Some((1, 3))),
+        ("y", b"two", None),
+        ("x", b"one", None),
     ]);
     let items = answered(&told, &wanted);
     assert_eq!(items, [&b"hre"[..], b"", b"one"]);
 }
 
-type Asked<'a> = (&'a str, &'a [u8], u64, u32);
+/// A file, its content, and which bytes of it as a chunk; none: all.
+type Asked<'a> = (&'a str, &'a [u8], Option<(u64, u32)>);
 
 fn asking(ranges: &[Asked]) -> Contents {
-    let ranges = ranges.iter().map(|&(name, content, offset, length)| Range {
+    let chunk_at = |content: &[u8], offset: u64, bytes: u32| {
+        let chunk = content.get(offset as usize..);
+        let chunk = chunk.and_then(|rest| rest.get(..bytes as usize));
+        let digest = Digest::of_content(chunk.unwrap_or_default());
+        let chunk = Chunk { digest, bytes };
+        ChunkAt { offset, chunk }
+    };
+    let ranges = ranges.iter().map(|&(name, content, part)| Range {
         path: path(name),
         digest: Digest::of_content(content),
-        offset,
-        length,
+        chunk: part.map(|(offset, bytes)| chunk_at(content, offset, bytes)),
     });
     Contents {
         to: cursor(1),
@@ -493,26 +537,95 @@ fn ranges_are_bounded_and_within_their_file() {
     let large = vec![7; 3 << 20];
     told.commit(1, &[("F/L/a", &[("l", &large), ("x", b"one")])]);
     let piece = 1 << 20;
-    let two = asking(&[("l", &large, 0, piece), ("l", &large, 2 << 20, piece)]);
+    let part = |offset, bytes| -> Asked { ("l", &large, Some((offset, bytes))) };
+    let two = asking(&[part(0, piece), part(2 << 20, piece)]);
     assert_eq!(answered(&told, &two).concat().len(), 2 << 20);
-    let none: Asked = ("x", b"one", 3, 0);
+    let none: Asked = ("x", b"one", Some((3, 0)));
     let empty = asking(&[none; RANGES_MAX]);
     assert_eq!(answered(&told, &empty).len(), RANGES_MAX);
     for malformed in [
-        asking(&[("l", &large, 0, 2 * piece + 1)]),
-        asking(&[("x", b"one", 0, 4)]),
-        asking(&[("x", b"one", 3, 1)]),
-        asking(&[("x", b"one", u64::MAX, 1)]),
+        asking(&[part(0, 2 * piece + 1)]),
+        asking(&[part(0, piece), part(0, piece), ("x", b"one", None)]),
+        asking(&[("l", &large, None)]),
+        asking(&[("x", b"one", Some((0, 4)))]),
+        asking(&[("x", b"one", Some((3, 1)))]),
+        asking(&[("x", b"one", Some((u64::MAX, 1)))]),
         asking(&[none; RANGES_MAX + 1]),
     ] {
         assert_eq!(code(ranges(&told, &malformed)), RefusedCode::Malformed);
     }
     for moved in [
-        asking(&[("gone", b"one", 0, 3)]),
-        asking(&[("x", b"another", 0, 3)]),
+        asking(&[("gone", b"one", None)]),
+        asking(&[("x", b"another", None)]),
     ] {
         assert_eq!(code(ranges(&told, &moved)), RefusedCode::Moved);
     }
+}
+
+/// [S7-18] a chunk is handed out only as the one that was asked for.
+#[test]
+fn a_chunk_of_another_content_is_not_handed_out() {
+    let mut told = Told::new();
+    let large: Vec<u8> = (0..3_000_000_u32).map(|at| (at / 7) as u8).collect();
+    told.commit(1, &[("F/L/a", &[("l", &large)])]);
+    let wanted = asking(&[("l", &large, Some((5, 70_000)))]);
+    assert_eq!(answered(&told, &wanted), [&large[5..70_005]]);
+    let mut changed = large.clone();
+    changed[40_000] ^= 1;
+    told.contents.insert(Digest::of_content(&large), changed);
+    assert_eq!(answered(&told, &wanted), [b""]);
+}
+
+/// [S7-17] lists of chunks cover a content, one behind the other.
+#[test]
+fn lists_of_chunks_cover_a_content() {
+    let mut told = Told::new();
+    let large: Vec<u8> = (0..40_000_000_u32)
+        .map(|at| (at.wrapping_mul(at) >> 13) as u8)
+        .collect();
+    let small = vec![1; 1 << 20];
+    let files = [("l", &large[..]), ("m", &small), ("x", &small[1..])];
+    told.commit(1, &[("F/L/a", &files)]);
+    let asked = |name: &str, content: &[u8], from| Chunks {
+        to: cursor(1),
+        key: key("F/L/a"),
+        path: path(name),
+        digest: Digest::of_content(content),
+        from,
+    };
+    let list = |told: &Told, asked: &Chunks| -> Vec<Chunk> {
+        let frames = chunk_list(told, asked).unwrap();
+        frames[0].decode::<ChunkList>().unwrap().chunks
+    };
+    for (name, content) in [("l", &large), ("m", &small)] {
+        let (mut from, mut lists) = (0, 0);
+        while from < content.len() as u64 {
+            let chunks = list(&told, &asked(name, content, from));
+            assert!(!chunks.is_empty());
+            let end = check_chunks(&chunks, from, content.len() as u64).unwrap();
+            for chunk in chunks {
+                let bytes = &content[from as usize..][..chunk.bytes as usize];
+                assert_eq!(Digest::of_content(bytes), chunk.digest);
+                assert_eq!(first_cut(&content[from as usize..]), bytes.len());
+                from += bytes.len() as u64;
+            }
+            assert_eq!(from, end);
+            lists += 1;
+        }
+        assert_eq!(lists, content.len().div_ceil(CHUNK_SPAN_BYTES as usize));
+    }
+    for malformed in [
+        asked("x", &small[1..], 0),
+        asked("m", &small, 1 << 20),
+        asked("m", &small, u64::MAX),
+    ] {
+        assert_eq!(code(chunk_list(&told, &malformed)), RefusedCode::Malformed);
+    }
+    for moved in [asked("gone", &small, 0), asked("m", &large, 0)] {
+        assert_eq!(code(chunk_list(&told, &moved)), RefusedCode::Moved);
+    }
+    told.lacking.insert(Digest::of_content(&small));
+    assert_eq!(list(&told, &asked("m", &small, 0)), []);
 }
 
 /// [S8-4] a peer that was admitted and may not pull any more is told so at its
@@ -542,7 +655,7 @@ async fn a_peer_that_may_not_pull_any_more_is_told_so() {
     };
     let serving = tokio::spawn(serve(listener.clone(), Arc::new(Told::new())));
     let link = link::connect(&source, &path, &theirs).await.unwrap();
-    let pull = Pull { have: None };
+    let pull = Pull::all(None);
     for _ in 0..2 {
         let (mut send, mut receive) = link::open(link.connection()).await.unwrap();
         let frame = Frame::message(FrameKind::Pull, &pull).unwrap();

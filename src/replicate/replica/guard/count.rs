@@ -104,10 +104,15 @@ fn leaf_steps(
     let Some(newest) = catalogue.leaf(key)? else {
         return Ok(());
     };
+    // What the node's own filter leaves out is no attack.
+    let is_bare = catalogue.is_bare(key.volume())?;
     if newest.commit == 1 {
         // Everything is new.
         let step = steps.entry((1, key.volume().to_vec())).or_default();
-        step.entries += newest.entries as i64;
+        step.entries += match is_bare {
+            true => 0,
+            false => newest.entries as i64,
+        };
         return Ok(());
     }
     let mut new = catalogue.record(newest.place)?;
@@ -120,7 +125,7 @@ fn leaf_steps(
         let place = (new.commit, key.volume().to_vec());
         let step = steps.entry(place).or_default();
         step.entries += new.files.len() as i64 - old.files.len() as i64;
-        if !old.files.is_empty() {
+        if !old.files.is_empty() && !is_bare {
             let changes = suspects(catalogue, &old, &new)?.into_iter();
             for change in changes.filter(|change| !rejected.contains(&change.group)) {
                 for suspect in change.suspects {

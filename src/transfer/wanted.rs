@@ -1,0 +1,129 @@
+//! From what was proven to what is asked for: leaves to fetch, staged leaves
+//! that lack contents, and what is staged at once because nothing of it has to
+//! come.
+
+use std::collections::HashMap;
+
+use hikae_protocol::limits::HELD_MAX;
+use hikae_protocol::message::LeafProof;
+use hikae_protocol::objectpath::LeafKey;
+
+use super::proof::Proven;
+use super::replica::{PullError, PullReport, Round};
+use crate::catalogue::{LeafRecord, LeafValue};
+use crate::plan::WantedLeaf;
+
+impl Round<'_> {
+    /// The leaves to fetch, and those that are staged and lack contents; what
+    /// left the tree is staged as empty.
+    pub(super) fn wanted(
+        &self,
+        proven: &Proven,
+        report: &mut PullReport,
+    ) -> Result<(Vec<WantedLeaf>, Vec<LeafKey>), PullError> {
+        let proofs: HashMap<_, _> = proven.leaves.iter().map(|leaf| (&leaf.key, leaf)).collect();
+        self.drop_staged(&proofs)?;
+        self.stage_volumes(proven, &proofs)?;
+        let (mut wanted, mut unfinished) = (Vec::new(), Vec::new());
+        let mut emptied = Vec::new();
+        for leaf in &proven.leaves {
+            let held = self.catalogue.leaf(&leaf.key)?;
+            let held = held.filter(|held| held.bare.is_none());
+            if held.and_then(|held| held.digest) == leaf.digest {
+                continue;
+            }
+            report.leaves += 1;
+            let staged = self.catalogue.staged(&leaf.key)?;
+            let entries = |value: Option<LeafValue>| value.map_or(0, |value| value.entries);
+            if let Some(staged) = staged.filter(|staged| is_of(staged, leaf)) {
+                report.leaves_resumed += 1;
+                if staged.lacking > 0 {
+                    unfinished.push(leaf.key.clone());
+                }
+                continue;
+            }
+            match leaf.digest {
+                None => emptied.push(self.emptied(leaf)?),
+                Some(digest) => {
+                    let base = proven.base.filter(|_| held.is_some());
+                    let mut want = WantedLeaf::new(leaf, digest, base);
+                    let known = match base {
+                        Some(_) => entries(staged),
+                        None => entries(held) + entries(staged),
+                    };
+                    want.held = match self.adoptable {
+                        Some(_) => HELD_MAX,
+                        None => HELD_MAX.min(known as usize),
+                    };
+                    wanted.push(want);
+                }
+            }
+        }
+        report.leaves_removed += emptied.len() as u64;
+        self.catalogue.stage(emptied)?;
+        Ok((wanted, unfinished))
+    }
+
+    /// Drops what was staged for another state, but for leaves that are to be
+    /// staged anew: of those it tells which contents are there.
+    fn drop_staged(&self, proofs: &HashMap<&LeafKey, &LeafProof>) -> Result<(), PullError> {
+        let mut wrong = Vec::new();
+        for (key, value) in self.catalogue.all_staged()? {
+            let held = self.catalogue.leaf(&key)?;
+            let was_bare = held.is_some_and(|held| held.bare.is_some());
+            let held = held.and_then(|held| held.digest);
+            let is_right = match proofs.get(&key) {
+                // These are staged anew.
+                _ if value.bare.is_some() => false,
+                Some(proof) if was_bare => is_of(&value, proof),
+                Some(proof) => is_of(&value, proof) || held != proof.digest,
+                None => held == value.digest && !was_bare,
+            };
+            if !is_right {
+                wrong.push(key);
+            }
+        }
+        match wrong.is_empty() {
+            true => Ok(()),
+            false => Ok(self.catalogue.unstage(&wrong)?),
+        }
+    }
+
+    /// Stages what is bare, and what no longer is.
+    fn stage_volumes(
+        &self,
+        proven: &Proven,
+        proofs: &HashMap<&LeafKey, &LeafProof>,
+    ) -> Result<(), PullError> {
+        let own = self.catalogue.view().bare_volumes()?;
+        let bare = proven.volumes.bare.iter();
+        let changed = bare.filter(|bare| !own.contains(bare));
+        let mut records: Vec<LeafRecord> = changed
+            .map(|bare| LeafRecord::bare(bare.clone(), self.to.sequence))
+            .collect();
+        for volume in &proven.volumes.opened {
+            let proof = proofs.get(volume);
+            if proof.is_none_or(|proof| proof.digest.is_none()) {
+                records.push(LeafRecord::left_out(volume.clone(), self.to.sequence));
+            }
+        }
+        Ok(self.catalogue.stage(records)?)
+    }
+
+    fn emptied(&self, leaf: &LeafProof) -> Result<LeafRecord, PullError> {
+        let old = self.catalogue.leaf_record(&leaf.key)?;
+        let mut record = old.unwrap_or_else(|| LeafRecord::empty(leaf.key.clone()));
+        let paths: Vec<_> = record
+            .files
+            .iter()
+            .map(|file| file.entry.path.clone())
+            .collect();
+        record.change(&paths, vec![], leaf.sequence);
+        Ok(record)
+    }
+}
+
+/// Whether what is staged is what was proven.
+fn is_of(staged: &LeafValue, proof: &LeafProof) -> bool {
+    staged.digest == proof.digest && staged.sequence == proof.sequence
+}
