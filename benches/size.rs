@@ -77,7 +77,10 @@ fn measure(records: u64, runs: u64) -> Result<Size> {
     run("backup: a day of 1 %", &["sync", "--home", &backup])?;
     let serving_peak = watched.end();
     serving.end()?;
-    run("center: a walk of all", &["scan", "--walk", "--home", &center])?;
+    run(
+        "center: a walk of all",
+        &["scan", "--walk", "--home", &center],
+    )?;
     run("backup: verify", &["verify", "--home", &backup])?;
     run("backup: rebuild", &["rebuild", "--home", &backup])?;
     memory.insert(1, ("center: serve, through both", serving_peak));
@@ -95,7 +98,9 @@ fn measure(records: u64, runs: u64) -> Result<Size> {
         let files = walkdir::WalkDir::new(path).into_iter();
         files
             .map(|file| Ok(file?.metadata()?))
-            .filter(|found: &Result<fs::Metadata>| found.as_ref().map_or(true, fs::Metadata::is_file))
+            .filter(|found: &Result<fs::Metadata>| {
+                found.as_ref().map_or(true, fs::Metadata::is_file)
+            })
             .map(|found| Ok(found?.len()))
             .sum()
     };

@@ -70,3 +70,35 @@ fn a_center_restored_from_an_older_image_begins_the_next_epoch() {
     sync(&site);
     assert_eq!(epoch(&site, "center"), now);
 }
+
+/// [S10-11] a center whose segments lost their end: what it remembers of the
+/// time after is not believed, and no number means two states.
+#[test]
+fn a_center_that_lost_its_end_begins_the_next_epoch() {
+    let site = Site::generated(1, 10, 100);
+    site.center(&["scan"]).ok();
+    sync(&site);
+    let segment = site.path("center/store/segments/00000001.seg");
+    let whole = fs::metadata(&segment).unwrap().len();
+    site.day(20);
+    site.center(&["scan"]).ok();
+    sync(&site);
+    let first = epoch(&site, "center");
+
+    let file = fs::File::options().write(true).open(&segment).unwrap();
+    file.set_len(whole).unwrap();
+    drop(file);
+    // Told, and signed by nobody yet.
+    let status = site.center(&["status"]);
+    assert!(status.stderr.contains("the end of the segments is lost"));
+    new_record(&site, "other");
+    let report = sync(&site);
+    assert_eq!(report["roots_equal"], true, "{report}");
+    assert_eq!(report["pull"]["stale"], false, "{report}");
+    assert!(epoch(&site, "center") > first);
+    site.assert_equal();
+    site.backup(&["verify"]).ok();
+    let now = epoch(&site, "center");
+    site.center(&["scan", "--walk"]).ok();
+    assert_eq!(epoch(&site, "center"), now, "once is enough");
+}

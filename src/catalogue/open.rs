@@ -42,6 +42,9 @@ pub struct RebuildReport {
     pub seconds: f64,
     /// Damaged places of the segments.
     pub damages: Vec<Damage>,
+    /// The segments end before the end that the last clean close left: what
+    /// was behind is lost.
+    pub cut_off: bool,
     /// Whether the leaves add up to the last commit's root.
     pub root_matches: bool,
 }

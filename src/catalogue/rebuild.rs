@@ -80,17 +80,28 @@ pub(super) fn open_or_rebuild(
     opened.remove_remains()?;
     files.remove(CLEAN)?;
     files.sync_folder("")?;
+    let mut cut_off = false;
     let reason = match marked {
         Record::Absent if !index.exists() => "there was no index",
         Record::Absent => "the store was not closed cleanly",
         Record::Garbled => "the mark of a clean close is garbled",
         Record::Value(marked) => match open_clean(index, &opened, &marked) {
             Ok(Some(opened)) => return Ok(opened),
-            Ok(None) => "the index is of another time than the segments",
+            Ok(None) => {
+                cut_off = !opened.reaches(marked.end)?;
+                match cut_off {
+                    true => "the segments end before the end that the last clean close left",
+                    false => "the index is of another time than the segments",
+                }
+            }
             Err(_) => "the index could not be read",
         },
     };
-    rebuild(index, opened, reason, limits, monitor)
+    let mut opened = rebuild(index, opened, reason, limits, monitor)?;
+    if let Some(report) = &mut opened.report {
+        report.cut_off = cut_off;
+    }
+    Ok(opened)
 }
 
 /// The index as it was left, if it is the one that the mark speaks of and the
@@ -278,6 +289,7 @@ fn rebuild(
         leaves: replay.tree.len() as u64,
         seconds: started.elapsed().as_secs_f64(),
         damages,
+        cut_off: false,
         root_matches,
     };
     for damage in &report.damages {

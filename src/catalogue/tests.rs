@@ -137,6 +137,36 @@ fn no_flipped_byte_loses_a_commit() {
     }
 }
 
+/// [S10-11] what was cut off after a clean close is missed; what was torn at the
+/// end of a log that nobody closed is not.
+#[test]
+fn a_log_that_is_cut_off_after_a_clean_close_is_missed() {
+    let store = tempfile::tempdir().unwrap();
+    let store = store.path();
+    let catalogue = open(store);
+    commit(&catalogue, 1, &[("F/L/a", b"first")]).unwrap();
+    catalogue.close().unwrap();
+    let kept = fs::metadata(segment(store)).unwrap().len();
+    let catalogue = open(store);
+    commit(&catalogue, 2, &[("F/L/b", b"second")]).unwrap();
+    catalogue.close().unwrap();
+    let cut = || {
+        let file = fs::File::options().write(true).open(segment(store));
+        file.unwrap().set_len(kept).unwrap();
+    };
+    cut();
+    let catalogue = open(store);
+    assert!(catalogue.rebuilt().unwrap().cut_off);
+    assert_eq!(catalogue.last_commit(), 1);
+    commit(&catalogue, 2, &[("F/L/c", b"third")]).unwrap();
+    drop(catalogue);
+    let catalogue = open(store);
+    assert!(!catalogue.rebuilt().unwrap().cut_off);
+    assert_eq!(catalogue.last_commit(), 2);
+    catalogue.close().unwrap();
+    assert!(open(store).rebuilt().is_none());
+}
+
 /// [S10-3] [S10-4] an index that is deleted, truncated, garbled or of another
 /// time is noticed at the next start and rebuilt.
 #[test]

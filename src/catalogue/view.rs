@@ -90,9 +90,14 @@ impl Catalogue {
         value.map(|value| self.record(value.place)).transpose()
     }
 
+    /// The number of the last commit; 0 if there is none.
+    pub fn last_commit(&self) -> u64 {
+        self.view().head.as_ref().map_or(0, |head| head.number)
+    }
+
     /// The number that the next commit gets.
     pub fn next_commit(&self) -> u64 {
-        self.view().head.as_ref().map_or(1, |head| head.number + 1)
+        self.last_commit() + 1
     }
 
     /// Every staged leaf, in canonical order.

@@ -72,6 +72,23 @@ impl PublishedMark {
         }
     }
 
+    /// Of a store whose end was lost, up to its commit `last`: what the tree
+    /// shows is not known any more. Says whether that is so.
+    ///
+    /// Errors: `PublishError`.
+    pub fn forget_after(&mut self, catalogue: &Catalogue, last: u64) -> Result<bool, PublishError> {
+        if self.commit <= last {
+            return Ok(false);
+        }
+        let mut behind = self.behind(catalogue)?;
+        behind
+            .values_mut()
+            .for_each(|shows| *shows = last.min(*shows));
+        self.set_behind(catalogue, &behind)?;
+        (self.commit, self.cursor, self.working) = (0, None, true);
+        Ok(true)
+    }
+
     /// The volumes of which the tree shows another commit.
     ///
     /// Errors: `PublishError`.

@@ -77,19 +77,21 @@ impl Waiting {
             }
         }
         let opened = tokio::task::block_in_place(|| home.open_store(&*monitor));
-        match opened {
+        let catalogue = match opened {
             Err(error) => {
                 home.seal = None;
                 *waiting = Some(home);
-                Outcome::error(exit_code::FAILED, &error)
+                return Outcome::error(exit_code::FAILED, &error);
             }
-            Ok(catalogue) => {
-                let node = Node::Replica(Arc::new(Replica::of(home, catalogue)));
-                match self.opened.send(node).await {
-                    Ok(()) => unlocked("the store is unlocked"),
-                    Err(_) => Outcome::error(exit_code::FAILED, &"the process ends"),
-                }
-            }
+            Ok(catalogue) => catalogue,
+        };
+        let replica = match Replica::of(home, catalogue) {
+            Err(error) => return Outcome::error(exit_code::FAILED, &error),
+            Ok(replica) => Arc::new(replica),
+        };
+        match self.opened.send(Node::Replica(replica)).await {
+            Ok(()) => unlocked("the store is unlocked"),
+            Err(_) => Outcome::error(exit_code::FAILED, &"the process ends"),
         }
     }
 

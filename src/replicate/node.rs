@@ -36,6 +36,9 @@ pub enum NodeError {
     /// The center is not usable.
     #[error(transparent)]
     Center(#[from] CenterError),
+    /// The replica is not usable.
+    #[error(transparent)]
+    Replica(#[from] ReplicaError),
 }
 
 impl NodeError {
@@ -111,7 +114,7 @@ impl Node {
             Role::Center => Node::Center(Arc::new(Center::open(home, monitor)?)),
             Role::Backup | Role::Laptop => {
                 let catalogue = home.open_store(monitor)?;
-                Node::Replica(Arc::new(Replica::of(home, catalogue)))
+                Node::Replica(Arc::new(Replica::of(home, catalogue)?))
             }
         })
     }

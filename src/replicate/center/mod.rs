@@ -19,13 +19,14 @@ pub(crate) use report::digest_text;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hikae_protocol::digest::Digest;
 use hikae_protocol::message::Acknowledge;
 use hikae_protocol::objectpath::LeafKey;
-use hikae_protocol::snapshot::{NodeId, SignedSnapshot, Snapshot, VerifiedSnapshot};
+use hikae_protocol::snapshot::{Epoch, NodeId, SignedSnapshot, Snapshot, VerifiedSnapshot};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::catalogue::{Catalogue, CatalogueError, FileRecord};
@@ -33,6 +34,7 @@ use crate::config::{Config, Peer};
 use crate::disk::{Directory, DiskError, FileStat};
 use crate::index::{IndexDatabase, IndexError};
 use crate::progress::{Monitor, Silent};
+use crate::replicate::epoch::next_epoch;
 use crate::replicate::home::Home;
 use crate::replicate::peers::PeerBook;
 use crate::replicate::prune::{Keep, PruneReport, prune};
@@ -99,6 +101,8 @@ pub struct Center {
     pool: ThreadPool,
     /// Held by a refresh, however long it takes; nobody else waits for it.
     state: Mutex<SourceState>,
+    /// The end of the segments was lost: numbers of this epoch were given away.
+    epoch_is_due: AtomicBool,
     /// Directories that a peer's request found changed, for the next refresh.
     noticed: Mutex<BTreeMap<LeafKey, BTreeSet<Vec<u8>>>>,
     /// What the last refresh, of this process or one before, left out.
@@ -135,7 +139,18 @@ impl Center {
             .filter_map(IndexDatabase::new)
             .collect();
         let catalogue = Catalogue::open(&config.store, None, monitor)?;
-        let state = SourceState::load(catalogue.files())?;
+        let mut state = SourceState::load(catalogue.files())?;
+        let last = catalogue.last_commit();
+        let is_cut_off = state.commit > last;
+        if is_cut_off {
+            tracing::error!(
+                last,
+                remembered = state.commit,
+                "the end of the segments is lost; everything is walked again, and the next epoch \
+                 begins"
+            );
+            state = SourceState::default();
+        }
         let pool = ThreadPoolBuilder::new()
             .num_threads(READERS)
             .thread_name(|at| format!("walk-{at}"))
@@ -147,6 +162,7 @@ impl Center {
             pool,
             left_out: Mutex::new(refresh::left_out(&state)),
             state: Mutex::new(state),
+            epoch_is_due: AtomicBool::new(is_cut_off),
             noticed: Mutex::new(BTreeMap::new()),
             roots: Mutex::new(BTreeMap::new()),
             last: Mutex::new(None),
@@ -253,6 +269,24 @@ impl Center {
              older image? The next epoch begins"
         );
         refresh::begin_epoch(self)
+    }
+
+    /// The epoch that the next commit begins, if it is to.
+    fn due_epoch(&self) -> Result<Option<Epoch>, CenterError> {
+        match self.epoch_is_due.load(Ordering::Relaxed) {
+            // A catalogue without a commit begins its own.
+            true => match self.catalogue.snapshot() {
+                Some(snapshot) => next_epoch(Some(&snapshot))
+                    .map(Some)
+                    .ok_or(CenterError::Random),
+                None => Ok(None),
+            },
+            false => Ok(None),
+        }
+    }
+
+    fn epoch_begun(&self) {
+        self.epoch_is_due.store(false, Ordering::Relaxed);
     }
 
     fn root_of(&self, volume: &[u8]) -> Option<PathBuf> {

@@ -91,7 +91,8 @@ pub(super) fn refresh(
     if !whole {
         all_was_seen(state, &discovered, &report)?;
     }
-    commit(center, None, &mut report)?;
+    commit(center, center.due_epoch()?, &mut report)?;
+    center.epoch_begun();
     let rebuilt = center.catalogue.rebuilt();
     let damages = rebuilt.iter().flat_map(|rebuilt| &rebuilt.damages);
     report.errors.extend(damages.map(ToString::to_string));
@@ -112,6 +113,7 @@ pub(super) fn refresh(
     report.left_out_total = left_out.total;
     report.left_out_failures = left_out.failures;
     report.left_out = left_out.named;
+    state.commit = center.catalogue.last_commit();
     state.save(center.catalogue.files())?;
     report.seconds = started.elapsed().as_secs_f64();
     Ok(report)

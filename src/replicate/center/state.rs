@@ -27,6 +27,8 @@ pub(super) struct VolumeState {
 /// Kept between refreshes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct SourceState {
+    /// The commit after which it was saved.
+    pub commit: u64,
     /// By URL of the INDEX DB.
     pub watermarks: BTreeMap<String, Watermark>,
     /// By `facility/label`.

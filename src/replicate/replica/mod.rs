@@ -45,7 +45,7 @@ use crate::transfer::{
     Link, LinkError, LinkStats, PullError, PullReport, acknowledge, connect, pull,
 };
 use crate::walk::{LeftOut, LeftOutReason};
-use guard::Shown;
+use guard::{Guard, Shown};
 use verify::Part;
 
 /// A source that could not be pulled from is not waited for again so soon, if
@@ -144,12 +144,39 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Whether the segments lost their end, and what that means. What remembered
+/// later commits forgets them before others get their numbers.
+fn cut_off(catalogue: &Catalogue) -> Result<Option<String>, ReplicaError> {
+    let last = catalogue.last_commit();
+    let mut why = match catalogue.rebuilt() {
+        Some(rebuilt) if rebuilt.cut_off => Some(rebuilt.reason.to_string()),
+        _ => None,
+    };
+    // A garbled mark stops the next publication, and says so then.
+    if let Ok(Some(mut mark)) = PublishedMark::read(catalogue.files()) {
+        let shown = mark.commit;
+        if mark.forget_after(catalogue, last)? {
+            Guard::forget_after(catalogue, last)?;
+            mark.save(catalogue.files())?;
+            why = Some(format!("the tree shows snapshot {shown}"));
+        }
+    }
+    Ok(why.map(|why| {
+        format!(
+            "the end of the segments is lost: {why}, the last snapshot in them is {last}; what \
+             came after it comes again with the next sync"
+        )
+    }))
+}
+
 /// An open replica.
 pub struct Replica {
     home: Home,
     catalogue: Arc<Catalogue>,
     peers: PeerBook,
     last: Mutex<Option<SyncReport>>,
+    /// How the segments lost their end, if they did.
+    cut_off: Option<String>,
     /// Sources that could not be pulled from, and when that was.
     unreached: Mutex<BTreeMap<NodeId, Instant>>,
     /// One sync or verification at a time.
@@ -162,8 +189,18 @@ pub struct Replica {
 
 impl Replica {
     /// A replica's home, and its store.
-    pub(in crate::replicate) fn of(home: Home, catalogue: Catalogue) -> Replica {
-        Replica {
+    ///
+    /// Errors: `ReplicaError`.
+    pub(in crate::replicate) fn of(
+        home: Home,
+        catalogue: Catalogue,
+    ) -> Result<Replica, ReplicaError> {
+        let cut_off = cut_off(&catalogue)?;
+        if let Some(lost) = &cut_off {
+            tracing::error!("{lost}");
+        }
+        Ok(Replica {
+            cut_off,
             peers: PeerBook::new(&home.config),
             home,
             catalogue: Arc::new(catalogue),
@@ -172,7 +209,7 @@ impl Replica {
             turn: tokio::sync::Mutex::new(()),
             past: RwLock::new(()),
             segments: Mutex::new(()),
-        }
+        })
     }
 
     /// Gives a sealed store another passphrase. A wrong old one is counted.
@@ -360,6 +397,7 @@ impl Replica {
         started: Instant,
         monitor: &dyn Monitor,
     ) -> Result<SyncReport, SourceError> {
+        notes.extend(self.cut_off.clone());
         if self.config().seal && self.config().tree.is_some() {
             let note = "seal = true: the store is sealed, the published tree is in clear";
             monitor.note(note);

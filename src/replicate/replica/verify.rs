@@ -287,6 +287,9 @@ pub(super) fn verify(
             .into_iter()
             .for_each(|damaged| report.rotten(damaged));
     }
+    if let Some(lost) = &replica.cut_off {
+        report.differ("store", "segments".into(), lost);
+    }
     if let Some(rebuilt) = catalogue.rebuilt() {
         report.index_rebuilt = Some(rebuilt.reason.to_string());
         // Of these the index knows nothing any more.

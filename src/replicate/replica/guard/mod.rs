@@ -176,6 +176,27 @@ impl Guard {
         Ok(write_record(files, COPY, &hidden)?)
     }
 
+    /// Of a store whose end was lost, up to its commit `last`: what comes
+    /// instead is counted, too.
+    ///
+    /// Errors: `GuardError`.
+    pub(super) fn forget_after(catalogue: &Catalogue, last: u64) -> Result<(), GuardError> {
+        let guard = match Guard::read(catalogue, GUARD)? {
+            Record::Value(guard) => Record::Value(guard),
+            _ => Guard::read(catalogue, COPY)?,
+        };
+        match guard {
+            Record::Value(mut guard) if guard.counted > last => {
+                guard.counted = last;
+                for volume in guard.volumes.values_mut() {
+                    volume.forget_after(last);
+                }
+                guard.save(catalogue)
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Volumes of which the tree shows an older commit are held, whatever the
     /// counts say: why is not known any more.
     fn stay_behind(&mut self, catalogue: &Catalogue, behind: &Behind) {

@@ -174,6 +174,18 @@ impl Step {
 }
 
 impl VolumeGuard {
+    /// No commit after `last` is known any more.
+    pub(super) fn forget_after(&mut self, last: u64) {
+        if let Some(hold) = &mut self.hold {
+            (hold.good, hold.last) = (hold.good.min(last), hold.last.min(last));
+        }
+        for pinned in &mut self.pins {
+            let pin = &mut pinned.pin;
+            (pin.good, pin.bad) = (pin.good.min(last), pin.bad.min(last));
+            pinned.as_of = 0;
+        }
+    }
+
     /// Counts a commit; too many suspect files of the last days hold the
     /// volume at the commit before.
     pub(super) fn count(&mut self, step: Step, limits: &Limits) {
