@@ -26,6 +26,8 @@ pub use suspect::suspects;
 pub use target::{Pin, Target, Targets, still_suspect, wanted};
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use rayon::prelude::*;
 use serde::Serialize;
@@ -41,6 +43,8 @@ use staging::Staging;
 const BATCH_LEAVES: usize = 8192;
 /// Leaves that one thread takes at once: neighbours share folders and blocks.
 const TASK_LEAVES: usize = 64;
+/// How often what was made is written out while more is made.
+const WRITEBACK: Duration = Duration::from_millis(200);
 /// Below this many files each is synced by itself, above it the file system.
 const SYNC_EACH_MAX: u64 = 256;
 
@@ -251,6 +255,35 @@ impl Publication<'_> {
         Ok(report)
     }
 
+    /// Does something while the file system already writes out what was made
+    /// until now: what is to be waited for afterwards is then little.
+    fn with_writeback<T>(
+        &self,
+        work: impl FnOnce() -> Result<T, PublishError>,
+    ) -> Result<T, PublishError> {
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|threads| {
+            let writing = threads.spawn(|| -> Result<(), DiskError> {
+                loop {
+                    std::thread::park_timeout(WRITEBACK);
+                    if is_over.load(Ordering::Acquire) {
+                        return Ok(());
+                    }
+                    // A failure is told once by the system; it must not get lost.
+                    self.root.sync_file_system()?;
+                }
+            });
+            let done = work();
+            is_over.store(true, Ordering::Release);
+            writing.thread().unpark();
+            match writing.join() {
+                Ok(written) => written?,
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+            done
+        })
+    }
+
     /// Prepares, writes, syncs and shows some leaves; says what it did and
     /// whether the file system is to be synced at the end.
     fn batch(&self, tasks: &[LeafTask]) -> Result<(PublishReport, bool), PublishError> {
@@ -286,7 +319,11 @@ impl Publication<'_> {
             sync: each,
             is_lenient: self.lenient,
         };
-        for lost in placing.place(placements)? {
+        let placed = match each {
+            true => placing.place(placements),
+            false => self.with_writeback(|| placing.place(placements)),
+        };
+        for lost in placed? {
             plans[lost.plan].lose(lost);
         }
         match each {

@@ -43,7 +43,7 @@ use gate::Gate;
 use state::SourceState;
 
 /// Threads that read the storage: a cold disk is waited for most of the time.
-const READERS: usize = 4;
+const READERS: usize = 16;
 
 /// Why a center could not do its work.
 #[derive(Debug, thiserror::Error)]
