@@ -26,8 +26,10 @@ use site::{Killed, Site, drop_caches, number, order, spread};
 const DIRECTORIES_SAMPLED: usize = 40;
 
 fn main() -> Result<()> {
-    if Command::new("rsync").arg("--version").output().is_err() {
-        bail!("rsync is not installed (Debian: apt-get install rsync)");
+    for rival in ["rsync", "tar", "zstd", "sqlite3"] {
+        if Command::new(rival).arg("--version").output().is_err() {
+            bail!("{rival} is not installed (Debian: apt-get install {rival})");
+        }
     }
     let (records, runs) = (
         number("HIKAE_RACE_RECORDS", 200_000)?,
@@ -134,15 +136,50 @@ impl Race {
         })
     }
 
+    /// `tar | zstd -3 | tar`, which checks nothing; seconds and bytes between.
+    fn tar(&self, to: &str) -> Result<Run> {
+        fs::create_dir_all(to)?;
+        let bytes = self.text("tar-bytes");
+        let begun = Instant::now();
+        let status = Command::new("bash")
+            .args([
+                "-o",
+                "pipefail",
+                "-c",
+                "tar -C \"$1\" -cf - . | zstd -q -3 | tee >(wc -c >\"$3\") | zstd -q -d | tar -C \"$2\" -xf -",
+                "tar",
+                &self.text("storage/volumes"),
+                to,
+                &bytes,
+            ])
+            .status()?;
+        let seconds = begun.elapsed().as_secs_f64();
+        ensure!(status.success(), "tar | zstd | tar: {status}");
+        // `wc` may write a moment later.
+        let begun = Instant::now();
+        loop {
+            let written = fs::read_to_string(&bytes).unwrap_or_default();
+            if let Ok(wire) = written.trim().parse() {
+                fs::remove_file(&bytes)?;
+                return Ok(Run { seconds, wire });
+            }
+            ensure!(
+                begun.elapsed() < Duration::from_secs(5),
+                "no count of bytes"
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     fn first_copies(&self, runs: u64, table: &mut Table) -> Result<()> {
         let (_daemon, port) = self.rsync_daemon()?;
         for run in 0..runs {
-            for rival in order(run, 2) {
+            for rival in order(run, 3) {
                 drop_caches();
                 eprintln!(
                     "first copy, run {} of {runs}: {}",
                     run + 1,
-                    ["hikae", "rsync -a"][rival]
+                    ["hikae", "rsync -a", "tar"][rival]
                 );
                 if rival == 0 {
                     let name = format!("first{run}");
@@ -165,9 +202,12 @@ impl Race {
                         segments,
                         wire(&report),
                     );
-                } else {
+                } else if rival == 1 {
                     let done = self.rsync(port, &[], &self.text(&format!("rsync{run}")))?;
                     table.add("first copy", "rsync -a", done.seconds, done.wire);
+                } else {
+                    let done = self.tar(&self.text(&format!("tar{run}")))?;
+                    table.add("first copy", "tar, zstd -3, tar", done.seconds, done.wire);
                 }
             }
         }

@@ -53,6 +53,7 @@ fn the_viewer_of_a_laptop() {
     browser::check(&shelter);
     guesses(&mut shelter);
     chart::beside_follow_and_as_of(&mut shelter);
+    chart::what_the_filter_leaves_out(&mut shelter);
     audit(&mut shelter);
     theft::check(&shelter);
 }

@@ -125,12 +125,20 @@ impl Catalogue {
         Catalogue::open_files(files, &index, seal, Limits::default(), monitor)
     }
 
-    /// Makes the next opening of the store in `folder` read all segments.
+    /// The same from all segments: neither the index nor the checkpoint is
+    /// believed.
     ///
-    /// Errors: `CatalogueError`.
-    pub fn discard_index(folder: &Path) -> Result<(), CatalogueError> {
-        let files = StoreFolder::open(folder, &[SEGMENTS])?;
-        rebuild::discard(&files, &folder.join("catalogue"))
+    /// Errors: `CatalogueError`; what `open` leaves unchanged this does, too.
+    pub fn open_anew(
+        folder: &Path,
+        seal: Option<&SealOptions>,
+        monitor: &dyn Monitor,
+    ) -> Result<Catalogue, CatalogueError> {
+        let files: Arc<dyn StoreFiles> = Arc::new(StoreFolder::open(folder, &[SEGMENTS])?);
+        let index = folder.join("catalogue");
+        let limits = Limits::default();
+        let opened = rebuild::open_anew(&files, &index, (seal, limits), monitor)?;
+        Catalogue::of(files, &index, limits, opened)
     }
 
     /// Opens the store with these files, whose index is the folder `index`.
@@ -144,6 +152,15 @@ impl Catalogue {
         monitor: &dyn Monitor,
     ) -> Result<Catalogue, CatalogueError> {
         let opened = rebuild::open_or_rebuild(&files, index, (seal, limits), monitor)?;
+        Catalogue::of(files, index, limits, opened)
+    }
+
+    fn of(
+        files: Arc<dyn StoreFiles>,
+        index: &Path,
+        limits: Limits,
+        opened: rebuild::Opened,
+    ) -> Result<Catalogue, CatalogueError> {
         let log = SegmentLog::open(&opened.segments, opened.end, limits.segment_bytes)?;
         Ok(Catalogue {
             files,

@@ -75,33 +75,69 @@ pub(super) fn open_or_rebuild(
     (seal, limits): (Option<&SealOptions>, Limits),
     monitor: &dyn Monitor,
 ) -> Result<Opened, CatalogueError> {
-    let marked: Record<CleanMark> = read_record(&**files, CLEAN)?;
-    let opened = SegmentFolder::open(files.clone(), seal)?;
-    opened.remove_remains()?;
-    files.remove(CLEAN)?;
-    files.sync_folder("")?;
-    let mut cut_off = false;
-    let reason = match marked {
-        Record::Absent if !index.exists() => "there was no index",
-        Record::Absent => "the store was not closed cleanly",
-        Record::Garbled => "the mark of a clean close is garbled",
-        Record::Value(marked) => match open_clean(index, &opened, &marked) {
+    let (marked, segments) = unmarked(files, seal, &[CLEAN])?;
+    let (mut reason, mut cut_off) = match &marked {
+        Record::Absent if !index.exists() => ("there was no index", false),
+        Record::Absent => ("the store was not closed cleanly", false),
+        Record::Garbled => ("the mark of a clean close is garbled", false),
+        Record::Value(marked) => match open_clean(index, &segments, marked) {
             Ok(Some(opened)) => return Ok(opened),
-            Ok(None) => {
-                cut_off = !opened.reaches(marked.end)?;
-                match cut_off {
-                    true => "the segments end before the end that the last clean close left",
-                    false => "the index is of another time than the segments",
-                }
-            }
-            Err(_) => "the index could not be read",
+            Ok(None) => ("the index is of another time than the segments", false),
+            Err(_) => ("the index could not be read", false),
         },
     };
-    let mut opened = rebuild(index, opened, reason, limits, monitor)?;
-    if let Some(report) = &mut opened.report {
-        report.cut_off = cut_off;
+    if is_cut_off(&marked, &segments)? {
+        reason = "the segments end before the end that the last clean close left";
+        cut_off = true;
     }
-    Ok(opened)
+    rebuild(index, segments, (reason, cut_off), limits, monitor)
+}
+
+/// Rebuilds the index from all segments.
+///
+/// Errors: `CatalogueError`; where the segments can't be opened nothing was
+/// changed.
+pub(super) fn open_anew(
+    files: &Arc<dyn StoreFiles>,
+    index: &Path,
+    (seal, limits): (Option<&SealOptions>, Limits),
+    monitor: &dyn Monitor,
+) -> Result<Opened, CatalogueError> {
+    let (marked, segments) = unmarked(files, seal, &[CLEAN, checkpoint::CHECKPOINT])?;
+    let cut_off = is_cut_off(&marked, &segments)?;
+    rebuild(
+        index,
+        segments,
+        ("it was asked for", cut_off),
+        limits,
+        monitor,
+    )
+}
+
+/// Opens the segments, and takes away what says more than they do; gives the
+/// mark that was there.
+fn unmarked(
+    files: &Arc<dyn StoreFiles>,
+    seal: Option<&SealOptions>,
+    gone: &[&str],
+) -> Result<(Record<CleanMark>, SegmentFolder), CatalogueError> {
+    let marked = read_record(&**files, CLEAN)?;
+    let segments = SegmentFolder::open(files.clone(), seal)?;
+    segments.remove_remains()?;
+    gone.iter().try_for_each(|name| files.remove(name))?;
+    files.sync_folder("")?;
+    Ok((marked, segments))
+}
+
+/// Whether the segments end before a clean close left them.
+fn is_cut_off(
+    marked: &Record<CleanMark>,
+    segments: &SegmentFolder,
+) -> Result<bool, CatalogueError> {
+    Ok(match marked {
+        Record::Value(marked) => !segments.reaches(marked.end)?,
+        Record::Absent | Record::Garbled => false,
+    })
 }
 
 /// The index as it was left, if it is the one that the mark speaks of and the
@@ -167,19 +203,6 @@ pub(super) fn mark_clean(
         write_record(files, CLEAN, &mark)?;
     }
     Ok(())
-}
-
-/// Takes away what spares the reading of segments.
-///
-/// Errors: `CatalogueError`.
-pub(super) fn discard(files: &dyn StoreFiles, index: &Path) -> Result<(), CatalogueError> {
-    files.remove(CLEAN)?;
-    files.remove(checkpoint::CHECKPOINT)?;
-    files.sync_folder("")?;
-    match index.exists() {
-        true => fs::remove_dir_all(index).map_err(disk("remove", index)),
-        false => Ok(()),
-    }
 }
 
 /// The digest of the index's files, by name; none if there is no index.
@@ -252,7 +275,7 @@ impl StoreState {
 fn rebuild(
     index: &Path,
     segments: SegmentFolder,
-    reason: &'static str,
+    (reason, cut_off): (&'static str, bool),
     limits: Limits,
     monitor: &dyn Monitor,
 ) -> Result<Opened, CatalogueError> {
@@ -289,7 +312,7 @@ fn rebuild(
         leaves: replay.tree.len() as u64,
         seconds: started.elapsed().as_secs_f64(),
         damages,
-        cut_off: false,
+        cut_off,
         root_matches,
     };
     for damage in &report.damages {

@@ -102,12 +102,26 @@ impl Home {
     ///
     /// Errors: `HomeError`.
     pub(super) fn open_store(&self, monitor: &dyn Monitor) -> Result<Catalogue, HomeError> {
+        self.opened(|store, seal| Catalogue::open(store, seal, monitor))
+    }
+
+    /// The same with an index that is made from all segments.
+    ///
+    /// Errors: `HomeError`.
+    pub(super) fn open_anew(&self, monitor: &dyn Monitor) -> Result<Catalogue, HomeError> {
+        self.opened(|store, seal| Catalogue::open_anew(store, seal, monitor))
+    }
+
+    fn opened(
+        &self,
+        open: impl FnOnce(&Path, Option<&SealOptions>) -> Result<Catalogue, CatalogueError>,
+    ) -> Result<Catalogue, HomeError> {
         let (store, seal) = (&self.config.store, self.seal.as_ref());
         match seal {
-            None => Ok(Catalogue::open(store, None, monitor)?),
+            None => Ok(open(store, None)?),
             Some(_) => self
                 .guesses
-                .counted(|| Catalogue::open(store, seal, monitor))?
+                .counted(|| open(store, seal))?
                 .map_err(HomeError::Store),
         }
     }

@@ -80,8 +80,7 @@ fn rebuilt(
     monitor: &dyn Monitor,
 ) -> Result<Option<RebuildReport>, NodeError> {
     let home = Home::open(path, credentials)?;
-    Catalogue::discard_index(&home.config.store)?;
-    let catalogue = home.open_store(monitor)?;
+    let catalogue = home.open_anew(monitor)?;
     let report = catalogue.rebuilt().cloned();
     catalogue.close()?;
     Ok(report)

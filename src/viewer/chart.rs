@@ -57,6 +57,8 @@ pub(super) struct Chart {
     directory: Vec<u8>,
     catalogue: Arc<Catalogue>,
     items: Vec<Item>,
+    /// Of a volume of the facility nothing is kept here.
+    is_bare: bool,
 }
 
 /// The volumes of a facility that hold records.
@@ -98,7 +100,9 @@ impl Chart {
     ) -> Result<Chart, CatalogueError> {
         let directory = patient_directory(patient.as_bytes());
         let mut items = Vec::new();
+        let mut is_bare = false;
         for volume in volumes(catalogue, facility)? {
+            is_bare |= catalogue.is_bare(&volume)?;
             let key = [&volume, &b"/"[..], &directory].concat();
             // An id that is no file name belongs to nobody.
             let Ok(key) = LeafKey::parse(&key) else {
@@ -121,6 +125,7 @@ impl Chart {
             directory,
             catalogue: catalogue.clone(),
             items,
+            is_bare,
         })
     }
 
@@ -134,6 +139,12 @@ impl Chart {
         &self.patient
     }
 
+    /// Whether the filter leaves out a volume of the facility: who has records
+    /// there is not known.
+    pub(super) fn is_bare(&self) -> bool {
+        self.is_bare
+    }
+
     /// Every file.
     pub(super) fn items(&self) -> &[Item] {
         &self.items
@@ -145,8 +156,8 @@ impl Chart {
         items.find(|item| item.label == label && item.path.as_bytes() == path)
     }
 
-    /// The bytes of a file; none if the source could not hand them out or
-    /// they are too many for a page.
+    /// The bytes of a file; none if the filter leaves it out, the source could not
+    /// hand them out, or they are too many for a page.
     ///
     /// Errors: `CatalogueError`.
     pub(super) fn bytes(&self, item: &Item) -> Result<Option<Vec<u8>>, CatalogueError> {
@@ -216,6 +227,11 @@ impl Item {
             document,
             path,
         }
+    }
+
+    /// Whether its content is to be here; the filter leaves out others.
+    pub(super) fn is_kept(&self) -> bool {
+        self.content != ContentPlace::NotHeld
     }
 
     /// Whether it is the current file of its record.

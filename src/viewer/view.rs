@@ -50,6 +50,8 @@ pub(super) struct Reads {
     pub blocked: Vec<Read>,
     /// Files that can't be read.
     pub unreadable: Vec<(usize, Item)>,
+    /// Records that the filter leaves out, in whatever period.
+    pub left_out: usize,
     /// The date before which there are more.
     pub older: Option<String>,
 }
@@ -85,6 +87,15 @@ impl Reads {
                     @if let Some(warning) = read.record.warning() { " — " (warning.text(language)) }
                 }
             }
+            @if self.left_out > 0 {
+                div.note {
+                    "⚠ "
+                    (language.pick(
+                        format!("この端末に保管していない記録（保存条件の対象外）：{}件", self.left_out),
+                        format!("Records that are not kept on this computer (its filter leaves them out): {}", self.left_out),
+                    ))
+                }
+            }
             @for (chart, item) in &self.unreadable {
                 div.note {
                     (language.pick("読み出せないファイル：", "Can't be read: "))
@@ -92,6 +103,18 @@ impl Reads {
                 }
             }
         }
+    }
+
+    /// What stands where no record is shown.
+    pub(super) fn none(&self, view: &View<'_>) -> Markup {
+        let text = match self.left_out {
+            0 => view.language.pick("ありません。", "None."),
+            _ => view.language.pick(
+                "この端末に保管している記録にはありません。",
+                "None among the records that are kept here.",
+            ),
+        };
+        html! { p { (text) } }
     }
 
     /// The way to what is older, or back.
@@ -134,13 +157,17 @@ impl View<'_> {
     /// for.
     pub(super) fn newest(&self, max: usize, wanted: impl Fn(&Item) -> bool) -> Reads {
         let mut found: Vec<(usize, &Item)> = Vec::new();
+        let mut reads = Reads::default();
         for (at, chart) in self.charts.iter().enumerate() {
             let items = chart.items().iter();
-            let items = items.filter(|item| item.is_current() && wanted(item));
-            found.extend(items.map(|item| (at, item)));
+            for item in items.filter(|item| item.is_current() && wanted(item)) {
+                match item.is_kept() {
+                    true => found.push((at, item)),
+                    false => reads.left_out += 1,
+                }
+            }
         }
         found.sort_by(|one, two| order(two.1).cmp(&order(one.1)));
-        let mut reads = Reads::default();
         let mut last = "";
         for (count, (chart, item)) in found.into_iter().enumerate() {
             if count >= max && item.date != last {
@@ -180,6 +207,12 @@ impl View<'_> {
                 None
             }
         }
+    }
+
+    /// Whether the filter leaves out a current record of these kinds.
+    pub(super) fn leaves_out(&self, kinds: &[Kind]) -> bool {
+        let mut items = self.charts.iter().flat_map(Chart::items);
+        items.any(|item| item.is_current() && !item.is_kept() && kinds.contains(&item.kind))
     }
 
     /// The newest basics of the patient that was asked for.

@@ -257,3 +257,23 @@ fn a_passphrase_is_changed_also_where_that_is_killed() {
     println!("killed while the old one counted, and the new one: {killed:?}");
     assert!(killed[0] > 0 && killed[1] > 0, "{killed:?}");
 }
+
+/// A rebuild looks at the passphrase before it takes anything away.
+#[test]
+fn a_rebuild_with_a_wrong_passphrase_takes_nothing_away() {
+    let site = made();
+    plant(&site, 0..40);
+    site.center(&["scan"]).ok();
+    let center = site.serve();
+    sealed(&site, &["sync"]).ok();
+    center.end();
+    crate::write_passphrase(&site, "wrong");
+    let error = sealed(&site, &["rebuild"]).failed(1);
+    assert!(error.contains("does not open this store"), "{error}");
+    crate::write_passphrase(&site, PASSPHRASE);
+    let status = sealed(&site, &["status"]).ok();
+    assert!(status["rebuilt"].is_null(), "{status}");
+    let rebuilt = sealed(&site, &["rebuild"]).ok();
+    assert_eq!(rebuilt["root_matches"], true, "{rebuilt}");
+    assert_eq!(rebuilt["from_checkpoint"], false);
+}

@@ -11,7 +11,7 @@ use crate::client::Client;
 use crate::harness::{Process, Site};
 use crate::matrix::{facility_name, tables};
 use crate::samples::text_of;
-use crate::shelter::{FACILITIES, LAPTOP, Shelter};
+use crate::shelter::{FACILITIES, LAPTOP, LONG_PATIENT, Shelter};
 
 /// A patient whose prescriptions are over, running, planned and unclear.
 const TREATED: &str = "88800025";
@@ -270,4 +270,89 @@ pub fn beside_follow_and_as_of(shelter: &mut Shelter) {
     follow.end();
     center.end();
     shelter.start();
+}
+
+/// A patient of the own facility with a disclosed chart elsewhere.
+fn linked(shelter: &Shelter) -> String {
+    let own = FACILITIES[0];
+    let tables = tables(shelter, own);
+    let mut persons = tables.persons.iter();
+    let linked = persons.find(|((facility, _), person)| {
+        let elsewhere = |at: &str| {
+            let chart = tables
+                .persons
+                .iter()
+                .any(|((other, _), same)| other == at && same == *person);
+            chart
+                && tables
+                    .disclosed
+                    .contains(&((*person).clone(), at.to_string()))
+        };
+        facility == own && FACILITIES[1..].iter().any(|at| elsewhere(at))
+    });
+    linked.unwrap().0.1.clone()
+}
+
+/// What a filter leaves out is said wherever somebody could take it for none.
+pub fn what_the_filter_leaves_out(shelter: &mut Shelter) {
+    let config = shelter.site.path(LAPTOP).join("hikae.toml");
+    let whole = fs::read_to_string(&config).unwrap();
+    let pulled = |shelter: &mut Shelter, text: String| {
+        shelter.stop();
+        fs::write(&config, text).unwrap();
+        let center = shelter.site.serve();
+        let report = shelter.laptop(&["sync"]).ok();
+        center.end();
+        shelter.start();
+        assert_eq!(report["roots_equal"], true);
+        report
+    };
+    let filter = format!(
+        "[filter]\nvolumes = [\"{}/*\", \"COMMON/*\"]\nkinds = [\"OMP-*\"]\n",
+        FACILITIES[0]
+    );
+    let report = pulled(shelter, whole.clone() + &filter);
+    assert!(!report["sparse"].is_null(), "{report}");
+    let client = Client::signed_in(&shelter.url, FACILITIES[0], "ishi");
+    let text = |patient: &str, page: &str| {
+        let answer = client.get(&format!("/p/{}/{patient}/{page}", FACILITIES[0]));
+        assert_eq!(answer.status, 200, "{patient} {page}");
+        (text_of(&answer.body), answer.body)
+    };
+    let (summary, _) = text(TREATED, "summary");
+    for said in [
+        "この端末には一部の記録しかありません",
+        "患者基本情報はこの端末に保管なし",
+        "アレルギー ⚠ この端末に保管なし",
+        "血液型 この端末に保管なし",
+        "服用中薬",
+    ] {
+        assert!(summary.contains(said), "{said}: {summary}");
+    }
+    let (laboratory, _) = text(LONG_PATIENT, "laboratory");
+    assert!(
+        laboratory.contains("この端末に保管していない記録"),
+        "{laboratory}"
+    );
+    let (_, records) = text(LONG_PATIENT, "records?group=laboratory");
+    let record = records.split("href=\"").skip(1);
+    let record = record.filter_map(|rest| rest.split('"').next());
+    let record = record
+        .map(|address| address.replace("&amp;", "&"))
+        .find(|address| address.contains("/record/"));
+    let page = client.get(&record.expect("a result is listed"));
+    assert!(text_of(&page.body).contains("この端末には保管していません"));
+    let (across, _) = text(&linked(shelter), "summary?across=1");
+    assert!(
+        across.contains("この端末に保管していない記録群があります"),
+        "{across}"
+    );
+    client.post("/patients", &[("words", TREATED)]);
+    let found = client.get("/patients");
+    assert!(found.body.contains(TREATED), "{}", text_of(&found.body));
+
+    pulled(shelter, whole);
+    let client = Client::signed_in(&shelter.url, FACILITIES[0], "ishi");
+    let page = client.get(&format!("/p/{}/{TREATED}/summary", FACILITIES[0]));
+    assert!(!page.body.contains("この端末に"), "{}", text_of(&page.body));
 }

@@ -3,7 +3,7 @@
 
 use maud::{Markup, html};
 
-use crate::clinical::{Basics, age, era_date};
+use crate::clinical::{Basics, Kind, age, era_date};
 use crate::viewer::clock;
 use crate::viewer::view::View;
 
@@ -26,6 +26,7 @@ pub(super) fn banner(view: &View<'_>) -> Markup {
                         span { (birth(view, basics)) " " (basics.sex.text(language)) }
                         @if basics.is_dead { " " span.tag { (pick("死亡", "deceased")) } }
                     }
+                    None if view.leaves_out(&[Kind::Basics]) => { span.who { (pick("氏名不明（患者基本情報はこの端末に保管なし）", "Name unknown (basics are not kept here)")) } }
                     None => { span.who { (pick("氏名不明（患者基本情報なし）", "Name unknown (no basics)")) } }
                 }
             }
@@ -33,7 +34,10 @@ pub(super) fn banner(view: &View<'_>) -> Markup {
                 span { b { (pick("施設", "Facility")) } (facility) }
                 span { b { "ID" } (view.whose.patient) }
                 (allergies(view))
-                span { b { (pick("血液型", "Blood")) } (blood(basics.as_ref()).unwrap_or_else(|| pick("記載なし", "not recorded").into())) }
+                span { b { (pick("血液型", "Blood")) } (blood(basics.as_ref()).unwrap_or_else(|| match basics.is_none() && view.leaves_out(&[Kind::Basics]) {
+                    true => pick("この端末に保管なし", "not kept here").into(),
+                    false => pick("記載なし", "not recorded").into(),
+                })) }
                 (data_age(view))
             }
         }
@@ -74,14 +78,17 @@ fn allergies(view: &View<'_>) -> Markup {
     let language = view.language;
     let known = view.allergies();
     let label = language.pick("アレルギー", "Allergies");
+    let is_partial = view.leaves_out(&[Kind::Allergies, Kind::Basics]);
     html! {
         @match known {
+            None if is_partial => { span { b { (label) } "⚠ " (language.pick("この端末に保管なし（他で確認）", "not kept here; look elsewhere")) } }
             None => { span { b { (label) } (language.pick("記録なし（「なし」とは限りません）", "no record (not the same as none)")) } }
             Some(known) if known.is_empty() => { span { b { (label) } (language.pick("記載なし", "none listed")) } }
             Some(known) => {
                 span.allergy {
                     "⚠ " (label) ": "
                     (known.iter().take(ALLERGIES_MAX).map(|one| one.substance.text()).collect::<Vec<_>>().join("、"))
+                    @if is_partial { (language.pick("（この端末にない記録あり）", " (and records that are not kept here)")) }
                     @if known.len() > ALLERGIES_MAX { (language.pick(" ほか", " and more: ")) (known.len() - ALLERGIES_MAX) }
                 }
             }
@@ -142,6 +149,9 @@ pub(super) fn tools(view: &View<'_>, tab: &str) -> Markup {
                 }
             }
             button.quiet { (pick("適用", "Apply")) }
+            @for chart in view.charts.iter().filter(|chart| chart.is_bare()) {
+                span.aged { "⚠ " (view.gate.registry().facility_name(chart.facility())) (pick("：この端末に保管していない記録群があります", ": some volumes are not kept here")) }
+            }
             @if across {
                 span.soft { (pick("表示中の施設：", "Shown: ")) @for at in 0..view.charts.len() { (view.mark(at)) " " } }
             }

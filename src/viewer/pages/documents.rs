@@ -22,7 +22,7 @@ pub(in crate::viewer) fn page(view: &View<'_>) -> Markup {
     html! {
         h1 { (pick("文書", "Documents")) }
         (reads.notes(view))
-        @if reads.is_empty() { p { (pick("ありません。", "None.")) } }
+        @if reads.is_empty() { (reads.none(view)) }
         @else { (table(&[
             pick("日付", "Date"),
             pick("種類", "Kind"),

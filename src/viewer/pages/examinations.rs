@@ -47,7 +47,7 @@ fn listed(view: &View<'_>, reads: &Reads) -> Markup {
     let language = view.language;
     let pick = |japanese: &'static str, english: &'static str| language.pick(japanese, english);
     html! {
-        @if reads.is_empty() { p { (pick("ありません。", "None.")) } }
+        @if reads.is_empty() { (reads.none(view)) }
         @else { (table(&[
             pick("日付", "Date"),
             pick("種別", "Kind"),

@@ -43,7 +43,7 @@ pub(in crate::viewer) fn page(view: &View<'_>) -> Markup {
         (reads.pages(view, "laboratory"))
         h2 { (pick("検査の依頼（結果とは別）", "Ordered (not results)")) }
         (orders.notes(view))
-        @if orders.is_empty() { p { (pick("ありません。", "None.")) } }
+        @if orders.is_empty() { (orders.none(view)) }
         ul.plain { @for read in &orders.records { li {
             (view.link(read, &read.date_text())) " "
             (ordered(read)) " " (view.mark(read.chart))

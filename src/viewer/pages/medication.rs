@@ -40,12 +40,12 @@ pub(in crate::viewer) fn page(view: &View<'_>) -> Markup {
         (taken_list(view, &taken))
         h2 { (pick("指示（処方・注射オーダ）", "Ordered")) }
         (ordered.notes(view))
-        @if ordered.is_empty() { p { (pick("ありません。", "None.")) } }
+        @if ordered.is_empty() { (ordered.none(view)) }
         @else { (ordered_table(view, &ordered.records)) }
         (ordered.pages(view, "medication"))
         h2 { (pick("実施（投与の記録）", "Given")) }
         (given.notes(view))
-        @if given.is_empty() { p { (pick("ありません。", "None.")) } }
+        @if given.is_empty() { (given.none(view)) }
         @else { (given_table(view, &given.records)) }
         (given.pages(view, "medication"))
     }

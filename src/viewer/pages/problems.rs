@@ -27,7 +27,7 @@ pub(in crate::viewer) fn page(view: &View<'_>) -> Markup {
         } @else { (allergy_table(view, &allergies.records)) }
         h2 { (pick("病名", "Problems")) }
         (problems.notes(view))
-        @if problems.is_empty() { p { (pick("ありません。", "None.")) } }
+        @if problems.is_empty() { (problems.none(view)) }
         @else { (problem_table(view, &problems.records)) }
     }
 }

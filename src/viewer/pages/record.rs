@@ -34,6 +34,7 @@ pub(in crate::viewer) fn page(view: &View<'_>) -> Markup {
             @if item.kind == Kind::Document { a href=(view.address(0, item, "file")) { (pick("ファイルを開く", "Open the file")) } }
         }
         @match &record {
+            None if !item.is_kept() => { div.alarm { (pick("この端末には保管していません（保存条件の対象外）。センターまたはバックアップの画面で見られます。", "It is not kept on this computer: its filter leaves it out. The center or a backup has it.")) } }
             None => { div.alarm { (pick("この記録は保管庫から読み出せません（未着・破損・大きすぎる）。", "The record can't be read from the store.")) } }
             Some(record) => {
                 (view.record_notes(record))

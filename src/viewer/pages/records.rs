@@ -75,7 +75,10 @@ fn row(view: &View<'_>, chart: usize, item: &Item) -> Markup {
         tr.old[!item.is_current()] {
             td.nowrap { (date_text(&item.date)) }
             td { (view.link_item(chart, item, &view.kind_name(item))) }
-            td { (state(view, item)) }
+            td {
+                (state(view, item))
+                @if !item.is_kept() { " " span.tag { (view.language.pick("保管外", "not kept here")) } }
+            }
             td.nowrap { (time_text(&item.timestamp)) }
             td.small { (String::from_utf8_lossy(file)) }
             td { (view.mark(chart)) }

@@ -22,7 +22,7 @@ pub(in crate::viewer) fn page(view: &View<'_>) -> Markup {
         h1 { (pick("受診・入院", "Visits and stays")) }
         (reads.notes(view))
         h2 { (pick("入院", "Stays")) }
-        @if all.is_empty() { p { (pick("ありません。", "None.")) } }
+        @if all.is_empty() { (reads.none(view)) }
         @else { (table(&[
             pick("入院", "From"),
             pick("退院", "To"),
@@ -31,7 +31,7 @@ pub(in crate::viewer) fn page(view: &View<'_>) -> Markup {
             pick("施設", "Facility"),
         ], html! { @for stay in &all { (stay_row(view, stay)) } })) }
         h2 { (pick("受診・移動の記録", "Movements")) }
-        @if reads.is_empty() { p { (pick("ありません。", "None.")) } }
+        @if reads.is_empty() { (reads.none(view)) }
         @else { (movement_table(view, &reads.records)) }
         (reads.pages(view, "stays"))
     }

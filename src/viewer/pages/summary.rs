@@ -39,6 +39,14 @@ pub(in crate::viewer) fn page(view: &View<'_>) -> Markup {
     html! {
         h1 { (pick("緊急時サマリ", "Emergency summary")) }
         p.screen.soft.small { (pick("ブラウザの印刷でA4に収まります。", "Prints on A4 by the browser's own printing.")) }
+        @if groups.iter().any(|group| group.left_out > 0) {
+            div.alarm role="note" {
+                "⚠ " (pick(
+                    "この端末には一部の記録しかありません。「記録なし」は、存在しないことを意味しません。",
+                    "Only a part of the records is kept on this computer: none recorded does not mean that there are none.",
+                ))
+            }
+        }
         @for group in &groups { (group.notes(view)) }
         @if let Some((_, basics)) = &summary.basics {
             p { b { (pick("血液型 ", "Blood ")) } (banner::blood(Some(basics)).unwrap_or_else(|| pick("記載なし", "not recorded").into())) "　"
