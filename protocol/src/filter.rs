@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::limits::{PATTERN_BYTES_MAX, PATTERNS_MAX};
 use crate::objectpath::ObjectPath;
 
 /// Whether `text` is what `pattern` names, in which each `*` stands for any
@@ -27,6 +28,12 @@ pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
         }
     }
     rest.ends_with(last)
+}
+
+/// Whether patterns are within their limits.
+pub fn are_patterns(patterns: &[String]) -> bool {
+    let mut lengths = patterns.iter().map(String::len);
+    patterns.len() <= PATTERNS_MAX && lengths.all(|length| length <= PATTERN_BYTES_MAX)
 }
 
 /// Whether any of the patterns names `text`.

@@ -57,6 +57,8 @@ pub const PASSING_LEAVES_MAX: u64 = 64 * 1024;
 pub const BARE_VOLUMES_MAX: usize = 16 * 1024;
 /// Patterns by which a replica names volumes or kinds, of each.
 pub const PATTERNS_MAX: usize = 256;
+/// Bytes of such a pattern.
+pub const PATTERN_BYTES_MAX: usize = 240;
 /// Requests that a source answers at once on one connection.
 pub const STREAMS_MAX: u32 = 32;
 /// Bytes of the window that a zstd frame declares.

@@ -58,6 +58,17 @@ impl Catalogue {
         Ok(None)
     }
 
+    /// Whether nothing was known of a volume but its digest at commit `number`.
+    ///
+    /// Errors: `CatalogueError`.
+    pub fn is_bare_at(&self, volume: &LeafKey, number: u64) -> Result<bool, CatalogueError> {
+        let Some(newest) = self.leaf(volume)? else {
+            return Ok(false);
+        };
+        let then = self.leaf_at(newest, number)?;
+        Ok(then.is_some_and(|then| then.bare.is_some()))
+    }
+
     /// The record of a leaf as of commit `number`, given the newest.
     ///
     /// Errors: `CatalogueError`.

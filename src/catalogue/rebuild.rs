@@ -294,6 +294,7 @@ fn rebuild(
         replay.drop_unreadable(&segments);
     }
     let db = Db::open(index, segments.seal())?;
+    replay.empty_below_bare();
     let (head, root_matches) = replay.index(&db)?;
     let mut checkpoint = from;
     // Of a damaged store there is none: it would hide what is missing.

@@ -1,7 +1,7 @@
 //! What follows from the blocks of the log, in order: the state that the index
 //! is made from.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use hikae_protocol::digest::Digest;
 use hikae_protocol::message::{DecodeError, decode};
@@ -138,6 +138,28 @@ impl Replay {
         };
         self.tree.retain(|key, value| readable(key, value));
         self.staged.retain(|key, value| readable(key, value));
+    }
+
+    /// Empties the leaves of bare volumes that have something: what said that they
+    /// are left out is damaged. Nothing of them counts any more.
+    pub(super) fn empty_below_bare(&mut self) {
+        let bare = self.tree.iter().filter(|(_, value)| value.bare.is_some());
+        let bare: HashSet<Vec<u8>> = bare.map(|(key, _)| key.as_bytes().to_vec()).collect();
+        if bare.is_empty() {
+            return;
+        }
+        for (key, value) in &mut self.tree {
+            if value.bare.is_none() && bare.contains(key.volume()) {
+                *value = LeafValue {
+                    digest: None,
+                    entries: 0,
+                    bytes: 0,
+                    newest_bytes: 0,
+                    lacking: 0,
+                    ..*value
+                };
+            }
+        }
     }
 
     /// Writes the index: leaves in canonical order, and the tree over them.

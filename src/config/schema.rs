@@ -8,16 +8,13 @@ use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use hikae_protocol::limits::PATTERNS_MAX;
+use hikae_protocol::limits::{PATTERN_BYTES_MAX, PATTERNS_MAX};
 use hikae_protocol::snapshot::NodeId;
 use serde::de::{MapAccess, SeqAccess, Visitor, value};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::database::DatabaseUrl;
 use super::quantity::{Hours, Rate, Zone, duration, share, some_span, some_time};
-
-/// Bytes of one pattern of a list: all of them fit a request.
-const PATTERN_BYTES_MAX: usize = 240;
 
 /// What a node is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,7 +8,7 @@ use hikae_protocol::objectpath::{LEAF_DEPTH_MAX, LeafKey, ObjectPath, PathText, 
 use super::placing::{Lost, Placement};
 use super::staging::{FOLDER, Staged, Staging, set_mtime};
 use super::steps::{RecordSteps, steps};
-use super::target::{Pin, entries, wanted};
+use super::target::{Pin, Wanted, entries, wanted};
 use super::{PublishError, PublishReport};
 use crate::catalogue::{Catalogue, ContentPlace, FileRecord, LeafRecord};
 use crate::disk::{Directory, DiskError, join};
@@ -79,8 +79,11 @@ impl LeafPlan {
             .leaf_record(key)?
             .unwrap_or_else(|| LeafRecord::empty(key.clone()));
         let old = catalogue.record_as_of(&newest, task.from)?;
-        let files = wanted(catalogue, &newest, task.to, task.pins)?;
-        let mut report = PublishReport::default();
+        let Wanted { files, not_held } = wanted(catalogue, &newest, task.to, task.pins)?;
+        let mut report = PublishReport {
+            not_held,
+            ..PublishReport::default()
+        };
         let shown: Vec<Entry> = match task.look {
             true => {
                 report.leaves_recovered = 1;

@@ -23,12 +23,12 @@ pub use repair::{ASIDE, LeafRepair, TreeRepair, repair};
 pub use restore::{RestoreError, RestoreReport, Selection, restore};
 pub use steps::{RecordSteps, steps};
 pub use suspect::suspects;
-pub use target::{Pin, Target, Targets, still_suspect, wanted};
+pub use target::{Pin, Target, Targets, Wanted, still_suspect, wanted};
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use crossbeam_channel::RecvTimeoutError;
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -100,6 +100,9 @@ pub struct PublishReport {
     /// The same of leaves whose records could not be read.
     #[serde(skip)]
     pub leaves_damaged: Vec<String>,
+    /// Files whose contents the filter leaves out.
+    #[serde(skip)]
+    pub not_held: u64,
     /// How long it took, seconds.
     pub seconds: f64,
 }
@@ -114,6 +117,7 @@ impl PublishReport {
         self.foreign.extend(other.foreign);
         self.damaged.extend(other.damaged);
         self.leaves_damaged.extend(other.leaves_damaged);
+        self.not_held += other.not_held;
     }
 }
 
@@ -261,21 +265,21 @@ impl Publication<'_> {
         &self,
         work: impl FnOnce() -> Result<T, PublishError>,
     ) -> Result<T, PublishError> {
-        let is_over = AtomicBool::new(false);
+        let (over, is_over) = crossbeam_channel::bounded::<()>(0);
         std::thread::scope(|threads| {
-            let writing = threads.spawn(|| -> Result<(), DiskError> {
-                loop {
-                    std::thread::park_timeout(WRITEBACK);
-                    if is_over.load(Ordering::Acquire) {
-                        return Ok(());
-                    }
+            let writing = threads.spawn(move || -> Result<(), DiskError> {
+                // Until the other end is dropped.
+                while is_over.recv_timeout(WRITEBACK) == Err(RecvTimeoutError::Timeout) {
                     // A failure is told once by the system; it must not get lost.
                     self.root.sync_file_system()?;
                 }
+                Ok(())
             });
-            let done = work();
-            is_over.store(true, Ordering::Release);
-            writing.thread().unpark();
+            let done = {
+                // Also where the work panics.
+                let _over = over;
+                work()
+            };
             match writing.join() {
                 Ok(written) => written?,
                 Err(panic) => std::panic::resume_unwind(panic),

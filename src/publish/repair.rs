@@ -161,7 +161,7 @@ impl Aside<'_> {
         let newest = catalogue.leaf_record(&leaf.key)?;
         let newest = newest.unwrap_or_else(|| LeafRecord::empty(leaf.key.clone()));
         let shown = LeafRecord {
-            files: wanted(catalogue, &newest, leaf.commit, &leaf.pins)?,
+            files: wanted(catalogue, &newest, leaf.commit, &leaf.pins)?.files,
             ..LeafRecord::empty(leaf.key.clone())
         };
         let look = look_at(&shown, b"", Some(&directory), true, &mut Vec::new());

@@ -106,6 +106,10 @@ pub struct RestoreReport {
     pub files_written: u64,
     /// Files that the source could not hand out at that time.
     pub lacking: u64,
+    /// Files that the filter of this copy leaves out.
+    pub not_held: u64,
+    /// Volumes of which this copy had nothing but a digest at that time.
+    pub bare: Vec<String>,
     /// Files whose contents could not be read from the store, and why.
     pub damaged: Vec<String>,
     /// Patient directories whose records could not be read, and why.
@@ -119,6 +123,8 @@ impl RestoreReport {
     pub fn is_whole(&self) -> bool {
         self.roots_equal
             && self.lacking == 0
+            && self.not_held == 0
+            && self.bare.is_empty()
             && self.damaged.is_empty()
             && self.leaves_damaged.is_empty()
     }
@@ -153,7 +159,14 @@ pub fn restore(
         Ok(())
     })?;
     leaves.retain(|(key, _)| selection.takes(key));
-    if leaves.is_empty() && leaves_damaged.is_empty() {
+    let mut bare = Vec::new();
+    for volume in catalogue.view().volumes()? {
+        let is_selected = below.is_empty() || volume.as_bytes() == below.as_bytes();
+        if is_selected && catalogue.is_bare_at(&volume, commit)? {
+            bare.push(volume.text().to_string());
+        }
+    }
+    if leaves.is_empty() && leaves_damaged.is_empty() && bare.is_empty() {
         let selection = selection.clone();
         return Err(RestoreError::Nothing { commit, selection });
     }
@@ -173,6 +186,7 @@ pub fn restore(
             .iter()
             .map(|(_, value)| u64::from(value.lacking))
             .sum(),
+        bare,
         ..RestoreReport::default()
     };
     let mark = RestoreMark {
@@ -203,6 +217,7 @@ pub fn restore(
     };
     let done = publication.run(&tasks)?;
     report.files_written = done.files_written;
+    report.not_held = done.not_held;
     report.damaged = done.damaged;
     leaves_damaged.extend(done.leaves_damaged);
     report.leaves_damaged = leaves_damaged;

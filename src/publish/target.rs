@@ -10,7 +10,7 @@ use hikae_protocol::entry::Entry;
 use serde::{Deserialize, Serialize};
 
 use super::suspect::suspects;
-use crate::catalogue::{Catalogue, CatalogueError, FileRecord, LeafRecord};
+use crate::catalogue::{Catalogue, CatalogueError, ContentPlace, FileRecord, LeafRecord};
 use crate::ssmix::record_group;
 
 /// The suspect records between two commits are shown as they were at the
@@ -36,7 +36,16 @@ pub struct Target {
 /// commit.
 pub type Targets = BTreeMap<Vec<u8>, Target>;
 
-/// The files that the tree is to show of a leaf, by path.
+/// What the tree is to show of a leaf.
+#[derive(Debug, Default)]
+pub struct Wanted {
+    /// Its files, by path.
+    pub files: Vec<FileRecord>,
+    /// Files whose contents the filter leaves out.
+    pub not_held: u64,
+}
+
+/// What the tree is to show of a leaf.
 ///
 /// Errors: `CatalogueError`.
 pub fn wanted(
@@ -44,10 +53,13 @@ pub fn wanted(
     newest: &LeafRecord,
     commit: u64,
     pins: &[Pin],
-) -> Result<Vec<FileRecord>, CatalogueError> {
+) -> Result<Wanted, CatalogueError> {
     let Some(record) = catalogue.record_as_of(newest, commit)? else {
-        return Ok(vec![]);
+        return Ok(Wanted::default());
     };
+    let not_held = record.files.iter();
+    let not_held = not_held.filter(|file| file.content == ContentPlace::NotHeld);
+    let not_held = not_held.count() as u64;
     let mut files: Vec<FileRecord> = record.showable().into_iter().cloned().collect();
     let mut pinned = BTreeSet::new();
     for pin in pins {
@@ -67,7 +79,7 @@ pub fn wanted(
         pinned.extend(groups);
     }
     files.sort_unstable_by(|one, two| one.entry.path.cmp(&two.entry.path));
-    Ok(files)
+    Ok(Wanted { files, not_held })
 }
 
 /// The records of a leaf that a pin holds: suspect at the rejected commit, and

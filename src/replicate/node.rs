@@ -16,6 +16,7 @@ use super::passphrase::Credentials;
 use super::peers::PeerBook;
 use super::replica::{
     DecisionReport, GuardError, PromoteReport, Replica, ReplicaError, RestoreOptions, VerifyReport,
+    forget_filter,
 };
 use super::view::ViewOptions;
 use super::{status, summary};
@@ -82,6 +83,10 @@ fn rebuilt(
     let home = Home::open(path, credentials)?;
     let catalogue = home.open_anew(monitor)?;
     let report = catalogue.rebuilt().cloned();
+    let is_lost = |report: &RebuildReport| report.cut_off || !report.damages.is_empty();
+    if report.as_ref().is_some_and(is_lost) {
+        forget_filter(&catalogue).map_err(CatalogueError::Disk)?;
+    }
     catalogue.close()?;
     Ok(report)
 }

@@ -155,7 +155,9 @@ pub(super) fn restore(report: &RestoreReport) -> String {
     let _ = writeln!(
         out,
         "{} files ({}) of {} patient directories as of snapshot {} are in {}; {} were written now",
-        (report.files - report.lacking).saturating_sub(report.damaged.len() as u64),
+        report
+            .files
+            .saturating_sub(report.lacking + report.not_held + report.damaged.len() as u64),
         bytes(report.bytes),
         report.leaves,
         report.snapshot,
@@ -177,7 +179,18 @@ pub(super) fn restore(report: &RestoreReport) -> String {
             report.lacking
         );
     }
+    if report.not_held > 0 {
+        let _ = writeln!(
+            out,
+            "NOT RESTORED, left out by the filter of this copy: {} files",
+            report.not_held
+        );
+    }
     for (what, damaged) in [
+        (
+            "NOT RESTORED, volumes of which this copy has nothing",
+            &report.bare,
+        ),
         ("NOT RESTORED, damaged in the store", &report.damaged),
         (
             "PATIENTS NOT RESTORED, their records are damaged in the store",

@@ -6,7 +6,9 @@
 use hikae_protocol::chunk::{Chunk, first_cut, is_full};
 use hikae_protocol::digest::Digest;
 use hikae_protocol::frame::{Frame, FrameKind};
-use hikae_protocol::limits::{CHUNK_BYTES_MAX, CONTENTS_BYTES_MAX, LARGE_BYTES_MIN, RANGES_MAX};
+use hikae_protocol::limits::{
+    CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, CONTENTS_BYTES_MAX, LARGE_BYTES_MIN, RANGES_MAX,
+};
 use hikae_protocol::message::{ChunkList, Chunks, Contents, Range, RefusedCode};
 use hikae_protocol::objectpath::{LeafKey, ObjectPath};
 use hikae_protocol::pack::PackBuilder;
@@ -91,11 +93,12 @@ fn place_of(range: &Range, file: &FileRecord) -> Result<(u64, u32), AnswerError>
         )),
         Some(at) => {
             let end = at.offset.checked_add(u64::from(at.chunk.bytes));
-            match end.is_some_and(|end| end <= size) {
+            let is_chunk = at.chunk.bytes as usize >= CHUNK_BYTES_MIN || end == Some(size);
+            match is_chunk && end.is_some_and(|end| end <= size) {
                 true => Ok((at.offset, at.chunk.bytes)),
                 false => Err(refused(
                     RefusedCode::Malformed,
-                    "a chunk beyond the end of a file",
+                    "a chunk beyond the end of a file, or smaller than any",
                 )),
             }
         }

@@ -6,8 +6,9 @@ use std::collections::HashMap;
 
 use hikae_protocol::bare::{BareVolume, bare_digest};
 use hikae_protocol::filter::any_matches;
+use hikae_protocol::filter::are_patterns;
 use hikae_protocol::frame::{Frame, FrameKind};
-use hikae_protocol::limits::{BARE_VOLUMES_MAX, PATTERNS_MAX};
+use hikae_protocol::limits::BARE_VOLUMES_MAX;
 use hikae_protocol::message::{Pull, RefusedCode};
 use hikae_protocol::objectpath::{LeafKey, volume_of};
 use hikae_protocol::pack::PackBuilder;
@@ -93,7 +94,7 @@ impl<'a> Split<'a> {
         pull: &'a Pull,
         catalogue: &'a Catalogue,
     ) -> Result<Split<'a>, AnswerError> {
-        if pull.volumes.len() > PATTERNS_MAX {
+        if !are_patterns(&pull.volumes) {
             return Err(refused(RefusedCode::Malformed, "too many patterns"));
         }
         Ok(Split {

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use hikae_protocol::filter::are_patterns;
 use hikae_protocol::frame::{Frame, FrameError, FrameKind};
 use hikae_protocol::limits::{
-    BUNDLE_BYTES, FETCH_LEAVES_MAX, HELD_MAX, LARGE_BYTES_MIN, PATTERNS_MAX, PROOF_LEAVES_MAX,
+    BUNDLE_BYTES, FETCH_LEAVES_MAX, HELD_MAX, LARGE_BYTES_MIN, PROOF_LEAVES_MAX,
 };
 use hikae_protocol::list::page_hint;
 use hikae_protocol::message::{
@@ -305,10 +306,10 @@ pub(super) fn leaf_at(
 /// the contents that fit.
 fn bundle(holdings: &dyn Holdings, fetch: &Fetch) -> Result<Vec<Frame>, AnswerError> {
     let held = fetch.leaves.iter().map(|want| want.held.len());
-    let patterns = fetch.only.as_ref().map_or(0, |only| only.kinds.len());
+    let only = fetch.only.as_ref().map(|only| &only.kinds[..]);
     if fetch.leaves.len() > FETCH_LEAVES_MAX
         || held.max().unwrap_or(0) > HELD_MAX
-        || patterns > PATTERNS_MAX
+        || !are_patterns(only.unwrap_or_default())
     {
         return Err(refused(RefusedCode::Malformed, "too much in one fetch"));
     }

@@ -102,7 +102,10 @@ impl Chart {
         let mut items = Vec::new();
         let mut is_bare = false;
         for volume in volumes(catalogue, facility)? {
-            is_bare |= catalogue.is_bare(&volume)?;
+            is_bare |= match (LeafKey::parse(&volume), commit) {
+                (Ok(volume), Some(commit)) => catalogue.is_bare_at(&volume, commit)?,
+                _ => catalogue.is_bare(&volume)?,
+            };
             let key = [&volume, &b"/"[..], &directory].concat();
             // An id that is no file name belongs to nobody.
             let Ok(key) = LeafKey::parse(&key) else {

@@ -107,9 +107,10 @@ impl Reads {
 
     /// What stands where no record is shown.
     pub(super) fn none(&self, view: &View<'_>) -> Markup {
-        let text = match self.left_out {
-            0 => view.language.pick("ありません。", "None."),
-            _ => view.language.pick(
+        let is_whole = self.left_out == 0 && !view.charts.iter().any(Chart::is_bare);
+        let text = match is_whole {
+            true => view.language.pick("ありません。", "None."),
+            false => view.language.pick(
                 "この端末に保管している記録にはありません。",
                 "None among the records that are kept here.",
             ),

@@ -19,7 +19,7 @@ use serde::Serialize;
 use super::{Replica, ReplicaError};
 use crate::catalogue::{Catalogue, CatalogueError, ContentPlace, LeafRecord};
 use crate::config;
-use crate::disk::{Record, read_record, write_record};
+use crate::disk::{DiskError, Record, read_record, write_record};
 use crate::plan::Filter;
 use crate::progress::Monitor;
 use crate::replicate::center::now_ms;
@@ -123,31 +123,33 @@ impl Replica {
         }))
     }
 
-    /// Brings the tree to `filter`, if it was brought to another one.
+    /// Brings the tree to `filter`, if it was brought to another one; says what
+    /// is to be asked for.
     ///
     /// Errors: `ReplicaError`.
     pub(super) fn refilter(
         &self,
         filter: &Filter,
         monitor: &dyn Monitor,
-    ) -> Result<(), ReplicaError> {
+    ) -> Result<Filter, ReplicaError> {
         let mark = mark_of(filter);
         let files = self.catalogue.files();
         match read_record::<Digest>(files, FILTER).map_err(CatalogueError::Disk)? {
-            Record::Value(known) if known == mark => return Ok(()),
-            Record::Absent if filter.is_whole() => return Ok(()),
+            Record::Value(known) if known == mark => return Ok(filter.clone()),
             _ => {}
         }
         if !self.catalogue.all_staged()?.is_empty() {
             // It was staged for another filter.
             self.catalogue.unstage(&[])?;
         }
-        // Of a damaged tree no root can be told; the pull makes it whole first.
+        // Of a damaged tree no root can be told; the pull makes it whole first,
+        // with all that it has.
         if self.catalogue.commit_record().is_some() && !self.catalogue.is_whole()? {
-            return Ok(());
+            return Ok(with_held(&self.catalogue, filter)?);
         }
         self.filter_tree(filter, monitor)?;
-        Ok(write_record(files, FILTER, &mark).map_err(CatalogueError::Disk)?)
+        write_record(files, FILTER, &mark).map_err(CatalogueError::Disk)?;
+        Ok(filter.clone())
     }
 
     fn filter_tree(&self, filter: &Filter, monitor: &dyn Monitor) -> Result<(), ReplicaError> {
@@ -188,6 +190,29 @@ impl Replica {
         catalogue.commit(&staged, (&update, totals), &again, now_ms())?;
         Ok(())
     }
+}
+
+/// What was lost may have been the way to the filter: the next sync looks at
+/// every leaf.
+///
+/// Errors: `DiskError`.
+pub(in crate::replicate) fn forget_filter(catalogue: &Catalogue) -> Result<(), DiskError> {
+    catalogue.files().remove(FILTER)?;
+    catalogue.files().sync_folder("")
+}
+
+/// The filter, and all volumes that are held whole.
+fn with_held(catalogue: &Catalogue, filter: &Filter) -> Result<Filter, CatalogueError> {
+    let mut wider = filter.clone();
+    for volume in catalogue.view().volumes()? {
+        let name = volume.as_bytes();
+        if !filter.keeps_volume(name) && !catalogue.is_bare(name)? {
+            // What is no text no pattern names, and `*` does.
+            let pattern = String::from_utf8(name.to_vec());
+            wider.volumes.push(pattern.unwrap_or_else(|_| "*".into()));
+        }
+    }
+    Ok(wider)
 }
 
 fn mark_of(filter: &Filter) -> Digest {

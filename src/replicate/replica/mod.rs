@@ -11,6 +11,7 @@ mod scrub;
 mod verify;
 
 pub use filter::Sparse;
+pub(in crate::replicate) use filter::forget_filter;
 pub use guard::{Counts, DecisionOptions, DecisionReport, GuardError, HeldState, HeldVolume};
 pub use promote::{PromoteError, PromoteReport};
 pub use repair::RepairReport;
@@ -35,7 +36,7 @@ use super::center::digest_text;
 use super::home::{Home, HomeError};
 use super::peers::PeerBook;
 use super::prune::{Keep, PruneReport, begin_prune};
-use crate::catalogue::{Catalogue, CatalogueError, LeafRecord};
+use crate::catalogue::{Catalogue, CatalogueError, LeafRecord, RebuildReport};
 use crate::config::{Config, Source};
 use crate::plan::Filter;
 use crate::progress::Monitor;
@@ -152,14 +153,20 @@ fn cut_off(catalogue: &Catalogue) -> Result<Option<String>, ReplicaError> {
         Some(rebuilt) if rebuilt.cut_off => Some(rebuilt.reason.to_string()),
         _ => None,
     };
+    if Guard::forget_after(catalogue, last)? {
+        why = Some("the guard counted later snapshots".into());
+    }
     // A garbled mark stops the next publication, and says so then.
     if let Ok(Some(mut mark)) = PublishedMark::read(catalogue.files()) {
         let shown = mark.commit;
         if mark.forget_after(catalogue, last)? {
-            Guard::forget_after(catalogue, last)?;
             mark.save(catalogue.files())?;
             why = Some(format!("the tree shows snapshot {shown}"));
         }
+    }
+    let is_damaged = |rebuilt: &RebuildReport| !rebuilt.damages.is_empty();
+    if why.is_some() || catalogue.rebuilt().is_some_and(is_damaged) {
+        forget_filter(catalogue).map_err(CatalogueError::Disk)?;
     }
     Ok(why.map(|why| {
         format!(
@@ -306,7 +313,7 @@ impl Replica {
             return Err(ReplicaError::NoSource);
         }
         let filter = self.filter();
-        tokio::task::block_in_place(|| self.refilter(&filter, monitor))?;
+        let filter = tokio::task::block_in_place(|| self.refilter(&filter, monitor))?;
         let mut failures = Vec::new();
         let mut best: Option<SyncReport> = None;
         let (mut reaching, mut awaited) = self.reach(monitor);

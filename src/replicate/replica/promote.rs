@@ -146,7 +146,7 @@ impl Replica {
                 let Some(mut record) = catalogue.leaf_record(&key)? else {
                     continue;
                 };
-                let mut files = wanted(catalogue, &record, commit, &target.pins)?;
+                let mut files = wanted(catalogue, &record, commit, &target.pins)?.files;
                 let gone = record.files.iter().map(|file| &file.entry.path);
                 let gone: Vec<_> = gone
                     .filter(|path| files.iter().all(|file| file.entry.path != **path))

@@ -10,6 +10,7 @@ use hikae_protocol::pack::PackBuilder;
 use hikae_protocol::snapshot::VerifiedSnapshot;
 use serde::Serialize;
 
+use super::filter::forget_filter;
 use super::verify::{Difference, Findings, VerifyOptions, VerifyReport};
 use super::{Replica, ReplicaError};
 use crate::catalogue::{CatalogueError, ContentPlace, HealReport, LeafRecord};
@@ -98,6 +99,9 @@ impl Replica {
         let _turn = self.turn.blocking_lock();
         let catalogue = &self.catalogue;
         catalogue.forget_damaged(&findings.leaves)?;
+        if !findings.leaves.is_empty() {
+            forget_filter(catalogue).map_err(CatalogueError::Disk)?;
+        }
         report.leaves_asked += findings.leaves.len() as u64;
         let (Some(commit), true) = (catalogue.commit_record(), findings.leaves.is_empty()) else {
             // The pull that brings those makes the next commit.

@@ -242,7 +242,7 @@ pub(super) fn verify(
             {
                 let (commit, pins) = shown.of(key.volume(), value.commit);
                 match wanted(catalogue, &record, commit, pins) {
-                    Ok(files) => verify_leaf_in_tree(tree, key, files, &mut own),
+                    Ok(wanted) => verify_leaf_in_tree(tree, key, wanted.files, &mut own),
                     Err(error) => own.differ("store", key.text().to_string(), error.to_string()),
                 }
             }

@@ -81,7 +81,7 @@ fn allergies(view: &View<'_>) -> Markup {
     let is_partial = view.leaves_out(&[Kind::Allergies, Kind::Basics]);
     html! {
         @match known {
-            None if is_partial => { span { b { (label) } "⚠ " (language.pick("この端末に保管なし（他で確認）", "not kept here; look elsewhere")) } }
+            known if is_partial && known.as_ref().is_none_or(Vec::is_empty) => { span { b { (label) } "⚠ " (language.pick("この端末に保管なし（他で確認）", "not kept here; look elsewhere")) } }
             None => { span { b { (label) } (language.pick("記録なし（「なし」とは限りません）", "no record (not the same as none)")) } }
             Some(known) if known.is_empty() => { span { b { (label) } (language.pick("記載なし", "none listed")) } }
             Some(known) => {

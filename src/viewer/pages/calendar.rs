@@ -8,7 +8,7 @@ use maud::{Markup, html};
 use crate::clinical::Kind;
 use crate::viewer::chart::Item;
 use crate::viewer::request::escaped;
-use crate::viewer::view::{View, date_text};
+use crate::viewer::view::{Reads, View, date_text};
 
 /// Dates on a page.
 const DATES_MAX: usize = 60;
@@ -90,7 +90,7 @@ pub(in crate::viewer) fn page(view: &View<'_>) -> Markup {
                 @for (date, day) in &shown { (row(view, date, day)) }
             }
         } }
-        @if shown.is_empty() && undated.is_none() { p { (pick("記録はありません。", "No records.")) } }
+        @if shown.is_empty() && undated.is_none() { (Reads::default().none(view)) }
         nav.pages aria-label=(pick("期間", "Period")) {
             @if !until.is_empty() { a href=(view.tab("calendar")) { (pick("最新へ", "Newest")) } }
             @if let Some(older) = older { a href=(joined(&view.tab("calendar"), "until", older)) { (pick("さらに古い日付 →", "Older →")) } }

@@ -37,7 +37,7 @@ pub(in crate::viewer) fn page(view: &View<'_>) -> Markup {
                 "H high, L low. “*” was derived from the reference range because the laboratory gave no flag. The band is the reference range, □ is out of it, ▽ △ a result that is only known to lie below or above a number. A change of unit breaks the line."))
         }
         (reads.notes(view))
-        @if all.is_empty() { p { (pick("検査結果はありません。", "No results.")) } }
+        @if all.is_empty() { (reads.none(view)) }
         @else { (sheet(view, &all, &days, &reads.records)) }
         (cultures(view, &reads.records))
         (reads.pages(view, "laboratory"))

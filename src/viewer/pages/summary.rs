@@ -5,6 +5,7 @@ use maud::{Markup, html};
 use super::{banner, laboratory, medication, problems};
 use crate::clinical::{EmergencySummary, Kind, Quantity, Record, Stay, medications, summarize};
 use crate::language::Language;
+use crate::viewer::chart::Chart;
 use crate::viewer::clock;
 use crate::viewer::view::{Read, View};
 
@@ -39,7 +40,7 @@ pub(in crate::viewer) fn page(view: &View<'_>) -> Markup {
     html! {
         h1 { (pick("緊急時サマリ", "Emergency summary")) }
         p.screen.soft.small { (pick("ブラウザの印刷でA4に収まります。", "Prints on A4 by the browser's own printing.")) }
-        @if groups.iter().any(|group| group.left_out > 0) {
+        @if groups.iter().any(|group| group.left_out > 0) || view.charts.iter().any(Chart::is_bare) {
             div.alarm role="note" {
                 "⚠ " (pick(
                     "この端末には一部の記録しかありません。「記録なし」は、存在しないことを意味しません。",

@@ -177,10 +177,10 @@ impl Guard {
     }
 
     /// Of a store whose end was lost, up to its commit `last`: what comes
-    /// instead is counted, too.
+    /// instead is counted, too. Says whether that is so.
     ///
     /// Errors: `GuardError`.
-    pub(super) fn forget_after(catalogue: &Catalogue, last: u64) -> Result<(), GuardError> {
+    pub(super) fn forget_after(catalogue: &Catalogue, last: u64) -> Result<bool, GuardError> {
         let guard = match Guard::read(catalogue, GUARD)? {
             Record::Value(guard) => Record::Value(guard),
             _ => Guard::read(catalogue, COPY)?,
@@ -191,9 +191,10 @@ impl Guard {
                 for volume in guard.volumes.values_mut() {
                     volume.forget_after(last);
                 }
-                guard.save(catalogue)
+                guard.save(catalogue)?;
+                Ok(true)
             }
-            _ => Ok(()),
+            _ => Ok(false),
         }
     }
 
