@@ -112,6 +112,15 @@ mod tests {
         }
     }
 
+    #[test]
+    fn patterns_are_bounded() {
+        let of = |count: usize, bytes: usize| vec!["*".repeat(bytes); count];
+        assert!(are_patterns(&[]));
+        assert!(are_patterns(&of(PATTERNS_MAX, PATTERN_BYTES_MAX)));
+        assert!(!are_patterns(&of(PATTERNS_MAX + 1, 1)));
+        assert!(!are_patterns(&of(1, PATTERN_BYTES_MAX + 1)));
+    }
+
     /// [S7-22] by kind and by date; what has none is kept.
     #[test]
     fn contents_that_are_kept() {

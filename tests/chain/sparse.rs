@@ -163,6 +163,18 @@ since = "2y""#;
     // The index is only an index.
     chain.laptop(&["rebuild"]).ok();
     assert_shows(&chain, keeps);
+    // A part is not taken for the whole.
+    let to = chain.site.text("restored");
+    let restored = chain.laptop(&["restore", "--at", "2099-01-01T00:00:00Z", "--to", &to]);
+    assert_eq!(restored.code, Some(1), "{}", restored.json);
+    let restored = restored.json;
+    assert_eq!(restored["roots_equal"], true, "{restored}");
+    assert_eq!(restored["bare"], json!(["0410000001/STD01"]), "{restored}");
+    let (files, written) = (&restored["files"], &restored["files_written"]);
+    let left_out = files.as_u64().unwrap() - written.as_u64().unwrap();
+    assert_eq!(restored["not_held"], left_out, "{restored}");
+    assert!(left_out > 0, "{restored}");
+    assert_same_files(&look(to.as_ref()), &look(&chain.tree()));
     let error = chain.laptop(&["promote"]).failed(1);
     assert!(error.contains("less than everything"), "{error}");
 }
@@ -222,6 +234,17 @@ fn a_filter_is_widened_and_narrowed() {
     chain.laptop(&["verify"]).ok();
 
     // And all of it again.
+    filter(&chain, "");
+    chain.laptop_up();
+    chain.assert_laptop_equal();
+    chain.laptop(&["verify"]).ok();
+
+    // Also where nothing says any more what it was brought to.
+    filter(&chain, "kinds = [\"OMP-*\"]");
+    chain.laptop_up();
+    let narrow = chain.laptop(&["verify"]).ok();
+    assert!(narrow["not_held"].as_u64() > Some(0), "{narrow}");
+    fs::remove_file(chain.site.path("laptop/store/filter")).unwrap();
     filter(&chain, "");
     chain.laptop_up();
     chain.assert_laptop_equal();
