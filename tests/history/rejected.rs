@@ -176,10 +176,16 @@ fn a_hold_outlives_the_guard_s_files() {
     assert_same_files(&look(&site.tree()), &tree);
 }
 
+/// `HIKAE_ATTACK_RECORDS` (default 200) of one facility.
+fn of_size() -> Site {
+    let records = number("HIKAE_ATTACK_RECORDS", 200);
+    Site::generated_in_memory(1, (records / 12).max(10), records)
+}
+
 /// Whoever has the source's key can sign what they like: it is refused or held.
 #[test]
 fn an_attacker_with_the_source_s_key_changes_no_tree() {
-    let site = Site::generated(1, 10, 200);
+    let site = of_size();
     site.guard();
     site.center(&["scan"]).ok();
     assert_eq!(site.sync().code, Some(0));
@@ -218,7 +224,7 @@ fn of_volume(files: &Files) -> Files {
 /// is signed of it.
 #[test]
 fn an_unmounted_root_is_told_at_once() {
-    let site = Site::generated(1, 10, 200);
+    let site = of_size();
     site.guard();
     site.center(&["scan"]).ok();
     assert_eq!(site.sync().code, Some(0));
