@@ -1,7 +1,7 @@
 //! Commits: the moments at which what was staged becomes the tree.
 
 use hikae_protocol::message::decode;
-use hikae_protocol::snapshot::{SignedSnapshot, Snapshot};
+use hikae_protocol::snapshot::{SignedSnapshot, Snapshot, VerifiedSnapshot};
 use serde::{Deserialize, Serialize};
 
 use super::CatalogueError;
@@ -24,6 +24,17 @@ impl Commit {
     /// Errors: `CatalogueError::Encode` if the bytes are no snapshot.
     pub fn snapshot(&self) -> Result<Snapshot, CatalogueError> {
         decode(&self.signed.body).map_err(CatalogueError::Encode)
+    }
+
+    /// The same with its signature, looked at once more: for a commit that
+    /// changes where contents lie and nothing that is signed.
+    ///
+    /// Errors: `CatalogueError::Signature`.
+    pub fn verified(&self) -> Result<VerifiedSnapshot, CatalogueError> {
+        Ok(VerifiedSnapshot::verify(
+            self.signed.clone(),
+            &self.signed.signer,
+        )?)
     }
 }
 

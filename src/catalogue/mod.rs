@@ -50,6 +50,7 @@ use std::path::PathBuf;
 
 use hikae_protocol::message::DecodeError;
 use hikae_protocol::pack::PackError;
+use hikae_protocol::snapshot::SnapshotError;
 
 use crate::disk::DiskError;
 use crate::segment::SegmentError;
@@ -91,6 +92,9 @@ pub enum CatalogueError {
         /// The item in it.
         index: u32,
     },
+    /// A snapshot that was committed is not signed.
+    #[error("the snapshot of a commit: {0}")]
+    Signature(#[from] SnapshotError),
     /// A record can't be encoded.
     #[error("a record can't be written: {0}")]
     Encode(DecodeError),

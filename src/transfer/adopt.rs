@@ -19,7 +19,7 @@ use hikae_protocol::objectpath::{LeafKey, ObjectPath};
 use hikae_protocol::pack::PackBuilder;
 
 use super::incoming::Incoming;
-use super::replica::PullError;
+use super::report::PullError;
 use super::source::CONTENTS_LEVEL;
 use crate::catalogue::{
     Catalogue, CatalogueError, ChunkPages, ChunkRecord, ContentPlace, LeafRecord, RecordPlace,

@@ -23,7 +23,8 @@ use hikae_protocol::pack::Pack;
 use super::contents::{Gathering, unpacked};
 use super::incoming::Incoming;
 use super::link::LinkError;
-use super::replica::{Done, PullError, Round, blocking};
+use super::replica::{Round, blocking};
+use super::report::{Done, PullError};
 use crate::catalogue::{
     Catalogue, CatalogueError, ChunkPages, ChunkRecord, ContentPlace, RecordPlace,
 };

@@ -19,7 +19,8 @@ use hikae_protocol::tree::{Child, ChildKind, child_path, node_digest};
 
 use super::link::LinkError;
 use super::proof::BareChange;
-use super::replica::{PullError, REQUESTS, Round};
+use super::replica::{REQUESTS, Round};
+use super::report::PullError;
 
 /// Lists in one request.
 const LISTS: usize = 1024;

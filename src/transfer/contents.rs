@@ -13,7 +13,8 @@ use hikae_protocol::pack::Pack;
 
 use super::incoming::{Incoming, check_content};
 use super::link::LinkError;
-use super::replica::{Done, PullError, Round, blocking};
+use super::replica::{Round, blocking};
+use super::report::{Done, PullError};
 use crate::catalogue::ContentPlace;
 
 /// Bytes of a leaf's contents that wait until it is staged, at least.

@@ -15,7 +15,7 @@ use hikae_protocol::objectpath::{LEAF_DEPTH_MAX, LeafKey, ObjectPath};
 use hikae_protocol::pack::{Items, Pack, PackBuilder};
 
 use super::adopt::AdoptableFiles;
-use super::replica::PullError;
+use super::report::PullError;
 use super::source::CONTENTS_LEVEL;
 use crate::catalogue::{Catalogue, CatalogueError, ContentPlace, FileRecord, LeafRecord};
 use crate::plan::{Filter, WantedLeaf};

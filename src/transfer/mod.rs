@@ -14,6 +14,7 @@ mod link;
 mod lists;
 mod proof;
 mod replica;
+mod report;
 mod scope;
 mod source;
 mod tls;
@@ -22,7 +23,8 @@ mod wide;
 
 pub use link::{Link, LinkError, LinkStats, Listener, connect, listen};
 pub use proof::{BareChange, Proven};
-pub use replica::{PullError, PullReport, acknowledge, pull};
+pub use replica::{acknowledge, pull};
+pub use report::{PullError, PullReport};
 pub use source::serve;
 
 use hikae_protocol::message::Acknowledge;

@@ -15,7 +15,8 @@ use hikae_protocol::snapshot::{NodeId, Snapshot, Standing, VerifiedSnapshot};
 use quinn::Connection;
 
 use super::link;
-use super::replica::{ANSWER_DEADLINE, PROOF_DEADLINE, PullError};
+use super::replica::{ANSWER_DEADLINE, PROOF_DEADLINE};
+use super::report::PullError;
 use crate::catalogue::{Catalogue, VolumeNode, Volumes};
 use crate::plan::Filter;
 

@@ -9,7 +9,8 @@ use hikae_protocol::message::LeafProof;
 use hikae_protocol::objectpath::LeafKey;
 
 use super::proof::Proven;
-use super::replica::{PullError, PullReport, Round};
+use super::replica::Round;
+use super::report::{PullError, PullReport};
 use crate::catalogue::{LeafRecord, LeafValue};
 use crate::plan::WantedLeaf;
 

@@ -9,7 +9,8 @@ use hikae_protocol::tree::ChildKind;
 
 use super::compare::fault;
 use super::incoming::Incoming;
-use super::replica::{Done, PullError, Round, blocking};
+use super::replica::{Round, blocking};
+use super::report::{Done, PullError};
 
 impl Round<'_> {
     /// Brings a leaf to what was proven by pages of its manifest, and stages

@@ -12,6 +12,17 @@ use crate::{PASSPHRASE, SEALED, Site, configure, made, plant, sealed};
 
 const LOCKED: &str = "hikae unlock";
 
+/// A site whose sealed replica pulled.
+fn with_records() -> Site {
+    let site = made();
+    plant(&site, 0..40);
+    site.center(&["scan"]).ok();
+    let center = site.serve();
+    sealed(&site, &["sync"]).ok();
+    center.end();
+    site
+}
+
 /// A site whose sealed replica is a laptop that nothing gives a passphrase.
 fn laptop() -> Site {
     let site = made();
@@ -172,12 +183,7 @@ fn guesses_of_the_passphrase_are_slowed_over_restarts() {
 /// the store; killed at any step of it, one of the two does.
 #[test]
 fn a_passphrase_is_changed_also_where_that_is_killed() {
-    let site = made();
-    plant(&site, 0..40);
-    site.center(&["scan"]).ok();
-    let center = site.serve();
-    sealed(&site, &["sync"]).ok();
-    center.end();
+    let site = with_records();
     let home = site.text(SEALED);
     let opens = |passphrase: &str| {
         crate::write_passphrase(&site, passphrase);
@@ -261,12 +267,7 @@ fn a_passphrase_is_changed_also_where_that_is_killed() {
 /// A rebuild looks at the passphrase before it takes anything away.
 #[test]
 fn a_rebuild_with_a_wrong_passphrase_takes_nothing_away() {
-    let site = made();
-    plant(&site, 0..40);
-    site.center(&["scan"]).ok();
-    let center = site.serve();
-    sealed(&site, &["sync"]).ok();
-    center.end();
+    let site = with_records();
     crate::write_passphrase(&site, "wrong");
     let error = sealed(&site, &["rebuild"]).failed(1);
     assert!(error.contains("does not open this store"), "{error}");

@@ -12,7 +12,6 @@ use std::sync::Arc;
 
 use hikae_protocol::digest::{Digest, Domain};
 use hikae_protocol::filter::ContentFilter;
-use hikae_protocol::snapshot::VerifiedSnapshot;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
@@ -184,10 +183,7 @@ impl Replica {
             return Ok(());
         }
         let (update, totals) = catalogue.with_leaves(&staged)?;
-        let signer = commit.signed.signer;
-        let again = VerifiedSnapshot::verify(commit.signed, &signer)
-            .map_err(|error| ReplicaError::Task(error.to_string()))?;
-        catalogue.commit(&staged, (&update, totals), &again, now_ms())?;
+        catalogue.commit(&staged, (&update, totals), &commit.verified()?, now_ms())?;
         Ok(())
     }
 }

@@ -6,6 +6,7 @@ mod guard;
 mod holdings;
 mod promote;
 mod repair;
+mod report;
 mod restore;
 mod scrub;
 mod verify;
@@ -15,6 +16,7 @@ pub(in crate::replicate) use filter::forget_filter;
 pub use guard::{Counts, DecisionOptions, DecisionReport, GuardError, HeldState, HeldVolume};
 pub use promote::{PromoteError, PromoteReport};
 pub use repair::RepairReport;
+pub use report::SyncReport;
 pub use restore::RestoreOptions;
 pub use scrub::ScrubStatus;
 pub use verify::{Difference, VerifyOptions, VerifyReport};
@@ -27,12 +29,9 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use hikae_protocol::digest::Digest;
 use hikae_protocol::message::Acknowledge;
 use hikae_protocol::snapshot::NodeId;
-use serde::Serialize;
 
-use super::center::digest_text;
 use super::home::{Home, HomeError};
 use super::peers::PeerBook;
 use super::prune::{Keep, PruneReport, begin_prune};
@@ -40,11 +39,9 @@ use crate::catalogue::{Catalogue, CatalogueError, LeafRecord, RebuildReport};
 use crate::config::{Config, Source};
 use crate::plan::Filter;
 use crate::progress::Monitor;
-use crate::publish::{PublishError, PublishReport, PublishedMark};
+use crate::publish::{PublishError, PublishedMark};
 use crate::seal::Passphrase;
-use crate::transfer::{
-    Link, LinkError, LinkStats, PullError, PullReport, acknowledge, connect, pull,
-};
+use crate::transfer::{Link, LinkError, PullError, acknowledge, connect, pull};
 use crate::walk::{LeftOut, LeftOutReason};
 use guard::{Guard, Shown};
 use verify::Part;
@@ -84,61 +81,6 @@ pub enum ReplicaError {
     /// A task of ours failed.
     #[error("a task of ours failed: {0}")]
     Task(String),
-}
-
-/// What a sync did.
-#[derive(Debug, Clone, Default, Serialize)]
-pub struct SyncReport {
-    /// The source's node id.
-    pub source: String,
-    /// What the pull did.
-    pub pull: PullReport,
-    /// What the connection moved.
-    pub link: LinkStats,
-    /// Seconds for handshake, pull and commit.
-    pub pull_seconds: f64,
-    /// What the publication did; none without a tree.
-    pub publish: Option<PublishReport>,
-    /// The signer's sequence number that is durable now.
-    pub sequence: u64,
-    /// The root digest of the replica's own tree.
-    #[serde(serialize_with = "digest_text")]
-    pub root: Option<Digest>,
-    /// The root equals the one that the source signed.
-    pub roots_equal: bool,
-    /// Leaves of the tree.
-    pub leaves: u64,
-    /// Entries of the tree.
-    pub entries: u64,
-    /// Bytes of the contents.
-    pub bytes: u64,
-    /// Contents of the snapshot that the source could not hand out.
-    pub left_out_total: u64,
-    /// The first of those, by name.
-    pub left_out: Vec<LeftOut>,
-    /// What is not held here by the filter; none where everything is.
-    pub sparse: Option<Sparse>,
-    /// Volumes of which something is held by the guard.
-    pub held: Vec<HeldVolume>,
-    /// Settings that this version does not act on, or that reach less far
-    /// than one may think.
-    pub notes: Vec<String>,
-    /// Sources that could not be pulled from, though another one could.
-    pub sources_failed: Vec<String>,
-    /// How long it took, seconds.
-    pub seconds: f64,
-}
-
-impl SyncReport {
-    /// Of several sources, which one's report is told: something new before
-    /// nothing new before something old.
-    fn worth(&self) -> u8 {
-        match (self.pull.changed, self.pull.stale) {
-            (true, _) => 2,
-            (false, false) => 1,
-            (false, true) => 0,
-        }
-    }
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

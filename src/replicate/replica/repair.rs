@@ -7,7 +7,6 @@ use hikae_protocol::digest::Digest;
 use hikae_protocol::limits::PACK_RAW_BYTES_MAX;
 use hikae_protocol::objectpath::{LeafKey, ObjectPath};
 use hikae_protocol::pack::PackBuilder;
-use hikae_protocol::snapshot::VerifiedSnapshot;
 use serde::Serialize;
 
 use super::filter::forget_filter;
@@ -121,10 +120,7 @@ impl Replica {
             return Ok(());
         }
         let (update, totals) = catalogue.with_leaves(&staged)?;
-        let signer = commit.signed.signer;
-        let again = VerifiedSnapshot::verify(commit.signed, &signer)
-            .map_err(|error| ReplicaError::Task(error.to_string()))?;
-        catalogue.commit(&staged, (&update, totals), &again, now_ms())?;
+        catalogue.commit(&staged, (&update, totals), &commit.verified()?, now_ms())?;
         Ok(())
     }
 
