@@ -12,8 +12,9 @@ use hikae_protocol::pack::{Pack, PackBuilder};
 use libfuzzer_sys::fuzz_target;
 use memory::Memory;
 
-const KINDS: [BlockKind; 5] = [
+const KINDS: [BlockKind; 6] = [
     BlockKind::CheckpointLeaves,
+    BlockKind::CheckpointNodes,
     BlockKind::CheckpointBlocks,
     BlockKind::CheckpointCommits,
     BlockKind::CheckpointEnd,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use hikae::disk::{DiskError, StoreFiles};
+use hikae::disk::{DiskError, OpenFile, StoreFiles};
 use hikae::segment::SegmentFolder;
 use rustix::io::Errno;
 
@@ -43,6 +43,23 @@ impl Memory {
     }
 }
 
+#[derive(Debug)]
+struct Frozen(Vec<u8>);
+
+impl OpenFile for Frozen {
+    fn length(&self) -> Result<u64, DiskError> {
+        Ok(self.0.len() as u64)
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), DiskError> {
+        let found = usize::try_from(offset).ok();
+        let found = found.and_then(|from| self.0.get(from..from.checked_add(buffer.len())?));
+        let short = || DiskError::at("read", &PathBuf::from("frozen"), Errno::IO);
+        buffer.copy_from_slice(found.ok_or_else(short)?);
+        Ok(())
+    }
+}
+
 impl StoreFiles for Memory {
     fn path(&self, name: &str) -> PathBuf {
         name.into()
@@ -70,6 +87,12 @@ impl StoreFiles for Memory {
             buffer.copy_from_slice(found);
             Some(())
         })
+    }
+
+    fn open(&self, name: &str) -> Result<Option<Box<dyn OpenFile>>, DiskError> {
+        let files = self.0.lock().expect("no panic");
+        let bytes = files.get(name).cloned();
+        Ok(bytes.map(|bytes| Box::new(Frozen(bytes)) as Box<dyn OpenFile>))
     }
 
     fn create(&self, name: &str, bytes: &[u8]) -> Result<(), DiskError> {

@@ -56,8 +56,7 @@ impl View<'_> {
     pub fn volumes(&self) -> Result<Vec<LeafKey>, CatalogueError> {
         let mut volumes = BTreeSet::new();
         for kind in [ChildKind::Leaf, ChildKind::Node] {
-            for child in self.db().children(b"", kind) {
-                let (path, digest) = child?;
+            for (path, digest) in self.db().children(b"", kind)? {
                 if let (Ok(key), Some(_)) = (LeafKey::parse(&path), digest) {
                     volumes.insert(key);
                 }

@@ -201,12 +201,12 @@ impl Catalogue {
         }
         // Records by block, the newest first: each block is read once.
         let mut records: BinaryHeap<(u64, u32)> = BinaryHeap::new();
-        // Staged ones first: a commit puts them in the tree before it takes them
-        // from there.
+        let still = self.view();
         for leaf in self.db.all_staged().chain(self.db.leaves_below(&[])) {
             let (_, value) = leaf?;
             records.push((value.place.block, value.place.index));
         }
+        drop(still);
         while let Some((block, index)) = records.pop() {
             monitor.advance(1);
             if records.peek() == Some(&(block, index)) {

@@ -11,7 +11,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::Commit;
-use super::checkpoint::{CheckpointBlock, CheckpointCommit, CheckpointEnd, CheckpointLeaf};
+use super::checkpoint::{
+    CheckpointBlock, CheckpointCommit, CheckpointEnd, CheckpointLeaf, CheckpointNode,
+};
 use super::chunks::ChunkRecord;
 use super::item::{
     LeafItem, LeafSummary, List, PageList, PageRef, Prune, Unstage, encode, page_items,
@@ -190,6 +192,11 @@ fn items_of_a_checkpoint() {
         },
     };
     assert_eq!(both_ways("checkpoint_leaf", &leaf), leaf);
+    let node = CheckpointNode {
+        path: b"F/L/000".to_vec(),
+        digest: Digest([0x5a; 32]),
+    };
+    assert_eq!(both_ways("checkpoint_node", &node), node);
     let block = CheckpointBlock {
         id: 300,
         segment: 2,
@@ -210,6 +217,7 @@ fn items_of_a_checkpoint() {
         },
         commit: decode(&golden("commit_record")).unwrap(),
         leaves: 1,
+        nodes: 4,
         blocks: 300,
         commits: 2,
     };

@@ -15,8 +15,7 @@ impl View<'_> {
     pub fn children(&self, path: &[u8]) -> Result<Vec<Child>, CatalogueError> {
         let mut children = Vec::new();
         for kind in [ChildKind::Leaf, ChildKind::Node] {
-            for child in self.db().children(path, kind) {
-                let (child, digest) = child?;
+            for (child, digest) in self.db().children(path, kind)? {
                 let name = name_in_parent(&child).to_vec();
                 children.extend(digest.map(|digest| Child { kind, name, digest }));
             }

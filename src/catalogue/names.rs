@@ -200,15 +200,13 @@ mod tests {
         db.set_nodes(&[node, (b"F/L/a".to_vec(), None)]).unwrap();
         db.set_meta("head", b"planted value").unwrap();
         said.push(format!("{:?}", db.all_staged().collect::<Vec<_>>()));
-        let mut committed: Vec<_> = db.committed_since(0).map(Result::unwrap).collect();
-        committed.sort();
-        said.push(format!("{committed:?} {}", db.committed_since(1).count()));
-        said.push(format!("{:?}", db.lacking().collect::<Vec<_>>()));
-        said.push(format!(
-            "{:?}",
-            db.changed_since(7).map(Result::unwrap).max()
-        ));
-        said.push(format!("{:?}", db.changed_since(6).count()));
+        for number in [0, 1] {
+            said.push(format!("{:?}", db.committed_since(number).unwrap()));
+        }
+        said.push(format!("{:?}", db.lacking().unwrap()));
+        for sequence in [6, 7] {
+            said.push(format!("{:?}", db.changed_since(sequence).unwrap()));
+        }
         for path in ["", "F/L", "F/L/a", "G/L"] {
             let mut below: Vec<_> = db
                 .leaves_below(path.as_bytes())
@@ -217,9 +215,7 @@ mod tests {
             below.sort_by(|one, two| one.0.cmp(&two.0));
             said.push(format!("{below:?}"));
             for kind in [ChildKind::Leaf, ChildKind::Node] {
-                let children = db.children(path.as_bytes(), kind);
-                let mut children: Vec<_> = children.map(Result::unwrap).collect();
-                children.sort();
+                let children = db.children(path.as_bytes(), kind).unwrap();
                 said.push(format!("{children:?}"));
             }
         }
@@ -254,6 +250,6 @@ mod tests {
         let other = Arc::new(Seal::with_key([7; 16], [8; 32]));
         let db = Db::open(folders[1].path(), Some(&other)).unwrap();
         assert_eq!(db.leaf(b"F/L").unwrap(), None);
-        assert!(db.committed_since(0).any(|key| key.is_err()));
+        assert!(db.committed_since(0).is_err());
     }
 }

@@ -26,6 +26,9 @@ use crate::segment::{
     SegmentFolder, SegmentLog, SegmentReader,
 };
 
+/// Bytes that are appended before a checkpoint is written, at least.
+const CHECKPOINT_BYTES: u64 = 1024 * 1024;
+
 /// zstd level of leaf records and commits.
 pub(super) const RECORDS_LEVEL: i32 = 3;
 
@@ -96,7 +99,7 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             segment_bytes: SEGMENT_BYTES,
-            checkpoint_bytes: SEGMENT_BYTES,
+            checkpoint_bytes: CHECKPOINT_BYTES,
         }
     }
 }
@@ -462,18 +465,26 @@ impl Catalogue {
         if appended < due.max(self.limits.checkpoint_bytes) {
             return;
         }
-        match checkpoint::write(&self.segments, &self.db, log, commit) {
+        match self.rebase(log, commit) {
             Ok(()) => *last = log,
             // The commit stands, and a rebuild only takes longer.
             Err(error) => tracing::warn!(%error, "no checkpoint was written"),
         }
     }
 
+    /// Writes a checkpoint of the tree, which becomes the base of the index.
+    fn rebase(&self, log: LogEnd, commit: &Commit) -> Result<(), CatalogueError> {
+        let base = checkpoint::write(&self.segments, self.db.tree(), (log, commit))?;
+        // Nobody has a view while the tables are emptied.
+        let _alone = self.head.write().unwrap_or_else(PoisonError::into_inner);
+        self.db.set_base(base)
+    }
+
     /// Writes a checkpoint now; nothing may be staged.
     pub(super) fn write_checkpoint(&self, commit: &Commit) -> Result<(), CatalogueError> {
         let mut last = self.last_checkpoint();
         let log = self.log().end();
-        checkpoint::write(&self.segments, &self.db, log, commit)?;
+        self.rebase(log, commit)?;
         *last = log;
         Ok(())
     }
@@ -505,6 +516,13 @@ impl Catalogue {
     /// Errors: `CatalogueError`; the next opening then rebuilds.
     pub fn close(self) -> Result<(), CatalogueError> {
         self.sync()?;
+        if self.db.has_base() && self.files.length(checkpoint::CHECKPOINT)?.is_none() {
+            // A compaction or a repair took it away, and then could write none.
+            match self.commit_record() {
+                Some(commit) if self.all_staged()?.is_empty() => self.write_checkpoint(&commit)?,
+                _ => return Ok(()),
+            }
+        }
         let end = self.log().end();
         let head = self.head.into_inner();
         let head = head.unwrap_or_else(PoisonError::into_inner);

@@ -17,12 +17,13 @@ use hikae_protocol::message::decode;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
+use super::CatalogueError;
+use super::checkpoint::{self, Base, CHECKPOINT};
 use super::commit::{Commit, Totals};
 use super::db::Db;
 use super::item::encode;
 use super::open::{Head, Limits, RebuildReport};
 use super::replay::Replay;
-use super::{CatalogueError, checkpoint};
 use crate::disk::{DiskError, Record, StoreFiles, read_record, write_record};
 use crate::progress::Monitor;
 use crate::seal::SealOptions;
@@ -83,7 +84,10 @@ pub(super) fn open_or_rebuild(
         Record::Value(marked) => match open_clean(index, &segments, marked) {
             Ok(Some(opened)) => return Ok(opened),
             Ok(None) => ("the index is of another time than the segments", false),
-            Err(_) => ("the index could not be read", false),
+            Err(error) => {
+                tracing::warn!(%error, "the index is not used");
+                ("the index could not be read", false)
+            }
         },
     };
     if is_cut_off(&marked, &segments)? {
@@ -103,7 +107,7 @@ pub(super) fn open_anew(
     (seal, limits): (Option<&SealOptions>, Limits),
     monitor: &dyn Monitor,
 ) -> Result<Opened, CatalogueError> {
-    let (marked, segments) = unmarked(files, seal, &[CLEAN, checkpoint::CHECKPOINT])?;
+    let (marked, segments) = unmarked(files, seal, &[CLEAN, CHECKPOINT])?;
     let cut_off = is_cut_off(&marked, &segments)?;
     rebuild(
         index,
@@ -151,6 +155,12 @@ fn open_clean(
         return Ok(None);
     }
     let db = Db::open(index, segments.seal())?;
+    if marked.checkpoint != LogEnd::EMPTY {
+        match Base::open(segments)? {
+            Some((base, _)) if base.log == marked.checkpoint => db.set_base_of(base),
+            _ => return Ok(None),
+        }
+    }
     let head = match db.meta(META_HEAD)? {
         None => None,
         Some(bytes) => {
@@ -192,8 +202,7 @@ pub(super) fn mark_clean(
             &encode(&(head.number, &head.commit, head.totals))?,
         )?;
     }
-    db.flush()?;
-    drop(db);
+    db.close(index)?;
     if let Some(index) = index_digest(index)? {
         let mark = CleanMark {
             end,
@@ -230,7 +239,9 @@ fn index_digest(folder: &Path) -> Result<Option<Digest>, CatalogueError> {
 
 /// What segments and checkpoint of a store say, without an index.
 pub struct StoreState {
+    /// What came after the checkpoint, or everything.
     replay: Replay,
+    base: Option<Base>,
     /// Where reading the segments began.
     from: LogEnd,
     /// Where the log ends.
@@ -248,27 +259,38 @@ impl StoreState {
         monitor: &dyn Monitor,
     ) -> Result<StoreState, CatalogueError> {
         monitor.stage("rebuild the index", None);
-        let checkpoint = checkpoint::read(segments).unwrap_or_else(|error| {
+        let checkpoint = Base::open(segments).unwrap_or_else(|error| {
             // Everything is in the segments, too.
             tracing::warn!(%error, "the checkpoint is not used");
             None
         });
-        let (mut replay, from) = checkpoint.unwrap_or((Replay::default(), LogEnd::EMPTY));
+        if let Some((base, known)) = checkpoint {
+            let (replay, from) = (Replay::behind(known), base.log);
+            let state = StoreState::replayed(segments, (replay, Some(base), from), monitor)?;
+            if state.damages.is_empty() {
+                return Ok(state);
+            }
+            // What the damage took is to be found out from everything.
+        }
+        StoreState::replayed(segments, (Replay::default(), None, LogEnd::EMPTY), monitor)
+    }
+
+    fn replayed(
+        segments: &SegmentFolder,
+        (mut replay, base, from): (Replay, Option<Base>, LogEnd),
+        monitor: &dyn Monitor,
+    ) -> Result<StoreState, CatalogueError> {
         let (end, damages) = scan(segments, from, |scanned| {
             monitor.advance(1);
             replay.take(&scanned)
         })?;
         Ok(StoreState {
             replay,
+            base,
             from,
             end,
             damages,
         })
-    }
-
-    /// Leaves of the tree.
-    pub fn leaves(&self) -> u64 {
-        self.replay.tree.len() as u64
     }
 }
 
@@ -285,32 +307,40 @@ fn rebuild(
     }
     let StoreState {
         mut replay,
+        base,
         from,
         end,
         damages,
     } = StoreState::read(&segments, monitor)?;
-    let from_checkpoint = from != LogEnd::EMPTY;
+    let db = Db::open(index, segments.seal())?;
+    let from_checkpoint = base.is_some();
+    match base {
+        Some(base) => db.set_base(base)?,
+        None => {
+            // It is not believed, and of a damaged store there is none: it would
+            // hide what is missing.
+            segments.files().remove(CHECKPOINT)?;
+            segments.files().sync_folder("")?;
+            replay.empty_below_bare();
+        }
+    }
     if !damages.is_empty() {
         replay.drop_unreadable(&segments);
     }
-    let db = Db::open(index, segments.seal())?;
-    replay.empty_below_bare();
-    let (head, root_matches) = replay.index(&db)?;
     let mut checkpoint = from;
-    // Of a damaged store there is none: it would hide what is missing.
-    if let Some(head) = &head
-        && root_matches
-        && damages.is_empty()
-        && replay.staged.is_empty()
-        && end.bytes_since(from, limits.segment_bytes) >= limits.checkpoint_bytes
-    {
-        checkpoint::write(&segments, &db, end, &head.commit)?;
+    let (head, root_matches, leaves) = replay.index(&db, |(leaves, nodes, commit)| {
+        let appended = end.bytes_since(LogEnd::EMPTY, limits.segment_bytes);
+        if !damages.is_empty() || appended < limits.checkpoint_bytes {
+            return Ok(None);
+        }
         checkpoint = end;
-    }
+        let tree = replay.whole_tree(leaves, nodes);
+        checkpoint::write(&segments, tree, (end, commit)).map(Some)
+    })?;
     let report = RebuildReport {
         reason,
         from_checkpoint,
-        leaves: replay.tree.len() as u64,
+        leaves,
         seconds: started.elapsed().as_secs_f64(),
         damages,
         cut_off,

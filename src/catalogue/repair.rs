@@ -292,11 +292,11 @@ impl Catalogue {
         oldest: u64,
     ) -> Result<BTreeMap<u64, Pack>, CatalogueError> {
         let mut items: BTreeMap<u64, BTreeMap<u32, Option<Vec<u8>>>> = BTreeMap::new();
-        for leaf in self.db.leaves_below(&[]) {
-            if lost.is_empty() {
-                break;
-            }
-            let (_, value) = leaf?;
+        let leaves = match lost.is_empty() {
+            true => vec![],
+            false => self.view().leaves_below(&[])?,
+        };
+        for (_, value) in leaves {
             let newest = self.record(value.place)?;
             let mut held = newest.held();
             held.retain(|_, place| !matches!(place, ContentPlace::Item { block, .. } if lost.contains(block)));

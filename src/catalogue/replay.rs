@@ -8,10 +8,12 @@ use hikae_protocol::message::{DecodeError, decode};
 use hikae_protocol::objectpath::LeafKey;
 use hikae_protocol::pack::Items;
 use hikae_protocol::tree::root_digest;
+use itertools::Itertools;
 use serde::de::DeserializeOwned;
 
 use super::CatalogueError;
-use super::commit::{Commit, Totals};
+use super::checkpoint::{Base, CheckpointNode, Known, Tree, order};
+use super::commit::Commit;
 use super::db::Db;
 use super::item::{LeafSummary, Prune, Unstage};
 use super::leaf::RecordPlace;
@@ -20,6 +22,13 @@ use super::records::{Blocks, SegmentBlocks};
 use super::tree::{VolumeNode, Volumes, update};
 use super::value::LeafValue;
 use crate::segment::{BlockKind, BlockPlace, ScannedBlock, SegmentFolder, SegmentReader};
+
+/// Leaves and nodes of a whole tree, by depth and path, and its commit.
+pub(super) type WholeTree<'a> = (
+    &'a [(&'a LeafKey, &'a LeafValue)],
+    &'a [(Vec<u8>, Option<Digest>)],
+    &'a Commit,
+);
 
 /// State of a store after some of its blocks.
 #[derive(Default)]
@@ -162,51 +171,125 @@ impl Replay {
         }
     }
 
-    /// Writes the index: leaves in canonical order, and the tree over them.
-    /// Says what the tree is, and whether it is the last commit's.
+    /// What is known of the blocks of a checkpoint, whose tree is looked for
+    /// elsewhere: `tree` then holds what changed since.
+    pub(super) fn behind(known: Known) -> Replay {
+        Replay {
+            number: known.commit.as_ref().map_or(0, |commit| commit.number),
+            commit: known.commit,
+            blocks: known.blocks,
+            commits: known.commits,
+            ..Replay::default()
+        }
+    }
+
+    /// Writes into the index what changed since its base, if it has one; else
+    /// all. A whole tree becomes a base by `write_base`. Says what the tree is,
+    /// whether it is the last commit's, and how many leaves it has.
     ///
     /// Errors: `CatalogueError`.
-    pub(super) fn index(&self, db: &Db) -> Result<(Option<Head>, bool), CatalogueError> {
-        let mut totals = Totals::default();
+    pub(super) fn index(
+        &self,
+        db: &Db,
+        write_base: impl FnOnce(WholeTree<'_>) -> Result<Option<Base>, CatalogueError>,
+    ) -> Result<(Option<Head>, bool, u64), CatalogueError> {
+        let base = db.base_counts();
+        let (mut totals, mut count) = base.unwrap_or_default();
         let mut leaves: Vec<(&LeafKey, &LeafValue)> = self.tree.iter().collect();
-        leaves.sort_unstable_by(|one, two| one.0.cmp(two.0));
-        let digests = leaves.iter().map(|(key, value)| (*key, value.digest));
-        let bare = leaves.iter().filter(|(_, value)| value.bare.is_some());
-        let volumes: Volumes = bare
-            .map(|(key, value)| {
-                let node = self.nodes.get(&value.place).copied().flatten();
-                (key.as_bytes().to_vec(), VolumeNode::Bare(node))
-            })
-            .collect();
-        // Before the leaves are there: nothing has to be looked up.
-        let grown = update(db, digests, &volumes)?;
-        for (_, value) in &leaves {
-            totals.replace(None, value);
+        leaves.sort_unstable_by_key(|(key, _)| order(key.as_bytes()));
+        let mut volumes = Volumes::new();
+        for &(key, value) in &leaves {
+            let old = match base {
+                Some(_) => db.leaf(key.as_bytes())?,
+                None => None,
+            };
+            totals.replace(old.as_ref(), value);
+            count += u64::from(old.is_none());
+            let node = match (value.bare, old.and_then(|old| old.bare)) {
+                (Some(_), _) => VolumeNode::Bare(self.nodes.get(&value.place).copied().flatten()),
+                (None, Some(_)) => VolumeNode::Open,
+                (None, None) => continue,
+            };
+            volumes.insert(key.as_bytes().to_vec(), node);
         }
-        db.fill(&leaves, &grown.nodes)?;
+        let digests = leaves.iter().map(|(key, value)| (*key, value.digest));
+        let grown = update(base.map(|_| db), digests, &volumes)?;
+        let blocks = self.blocks.iter();
+        db.set_blocks(blocks.map(|(&id, &place)| (id, Some(place))))?;
+        for (&number, &commit) in &self.commits {
+            db.set_commit(number, commit)?;
+        }
+        let head = match &self.commit {
+            None => None,
+            Some(commit) => Some(Head {
+                number: self.number,
+                snapshot: commit.snapshot()?,
+                commit: commit.clone(),
+                totals,
+            }),
+        };
+        let root = match &head {
+            None => root_digest(None),
+            Some(head) => head.snapshot.root,
+        };
+        let is_whole = root == grown.root;
+        let written = match (&head, base) {
+            (Some(head), None) if is_whole && self.staged.is_empty() => {
+                write_base((&leaves, &grown.nodes, &head.commit))?
+            }
+            _ => None,
+        };
+        match (written, base) {
+            (Some(base), _) => db.set_base(base)?,
+            (None, None) => db.fill(&leaves, &grown.nodes)?,
+            (None, Some(_)) => {
+                let leaves = leaves.iter().map(|&(key, value)| (key.clone(), *value));
+                let leaves: Vec<_> = leaves.collect();
+                db.apply(&leaves)?;
+                db.set_nodes(&grown.nodes)?;
+            }
+        }
         let staged: Vec<(LeafKey, LeafValue)> = self
             .staged
             .iter()
             .map(|(key, value)| (key.clone(), *value))
             .collect();
         db.stage(&staged)?;
-        let blocks = self.blocks.iter();
-        db.set_blocks(blocks.map(|(&id, &place)| (id, Some(place))))?;
-        for (&number, &commit) in &self.commits {
-            db.set_commit(number, commit)?;
+        Ok((head, is_whole, count))
+    }
+}
+
+impl Replay {
+    /// What a checkpoint is written from, of a tree without a base.
+    pub(super) fn whole_tree<'a>(
+        &'a self,
+        leaves: &'a [(&'a LeafKey, &'a LeafValue)],
+        nodes: &'a [(Vec<u8>, Option<Digest>)],
+    ) -> Tree<
+        impl Iterator<Item = Result<((LeafKey, LeafValue), Option<Digest>), CatalogueError>>,
+        impl Iterator<Item = Result<CheckpointNode, CatalogueError>>,
+        impl Iterator<Item = Result<(u64, BlockPlace), CatalogueError>>,
+        impl Iterator<Item = Result<(u64, (u64, i64)), CatalogueError>>,
+    > {
+        let leaves = leaves.iter().map(|&(key, value)| {
+            let node = self.nodes.get(&value.place).copied().flatten();
+            Ok(((key.clone(), *value), node))
+        });
+        let nodes = nodes.iter().filter_map(|(path, digest)| {
+            let (path, digest) = (path.clone(), (*digest)?);
+            Some(CheckpointNode { path, digest })
+        });
+        let nodes = nodes.sorted_unstable_by(|one, two| order(&one.path).cmp(&order(&two.path)));
+        let blocks = self.blocks.iter().map(|(&id, &place)| (id, place));
+        Tree {
+            leaves,
+            nodes: nodes.map(Ok),
+            blocks: blocks.sorted_unstable_by_key(|(id, _)| *id).map(Ok),
+            commits: self
+                .commits
+                .iter()
+                .map(|(&number, &commit)| Ok((number, commit))),
         }
-        let Some(commit) = self.commit.clone() else {
-            return Ok((None, grown.root == root_digest(None)));
-        };
-        let snapshot = commit.snapshot()?;
-        let matches = snapshot.root == grown.root;
-        let head = Head {
-            number: self.number,
-            commit,
-            snapshot,
-            totals,
-        };
-        Ok((Some(head), matches))
     }
 }
 

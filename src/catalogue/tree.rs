@@ -44,12 +44,12 @@ fn depth(path: &[u8]) -> usize {
     path.iter().filter(|&&byte| byte == b'/').count()
 }
 
-/// Computes what the tree becomes with `changes` to its leaves and with
-/// `volumes`; others that are bare stay so.
+/// Computes what the tree of the index, or one that has nothing, becomes with
+/// `changes` to its leaves and with `volumes`; others that are bare stay so.
 ///
 /// Errors: `CatalogueError`.
 pub(super) fn update<'a>(
-    db: &Db,
+    db: Option<&Db>,
     changes: impl IntoIterator<Item = (&'a LeafKey, Option<Digest>)>,
     volumes: &Volumes,
 ) -> Result<TreeUpdate, CatalogueError> {
@@ -70,7 +70,8 @@ pub(super) fn update<'a>(
     // Of volumes that stay bare the leaves below say nothing.
     let mut bare = Vec::new();
     for path in below.keys() {
-        if db.leaf(path)?.is_some_and(|value| value.bare.is_some()) {
+        let leaf = db.map(|db| db.leaf(path)).transpose()?.flatten();
+        if leaf.is_some_and(|value| value.bare.is_some()) {
             bare.push(path.clone());
         }
     }
@@ -94,7 +95,11 @@ pub(super) fn update<'a>(
 }
 
 /// The nodes one level up from changed leaves and changed nodes.
-fn fold_level(db: &Db, leaves: &Overlay, nodes: &Overlay) -> Result<Overlay, CatalogueError> {
+fn fold_level(
+    db: Option<&Db>,
+    leaves: &Overlay,
+    nodes: &Overlay,
+) -> Result<Overlay, CatalogueError> {
     let changed = leaves.keys().chain(nodes.keys());
     let parents: BTreeSet<Vec<u8>> = changed.map(|path| parent(path).to_vec()).collect();
     let mut above = Overlay::new();
@@ -107,15 +112,15 @@ fn fold_level(db: &Db, leaves: &Overlay, nodes: &Overlay) -> Result<Overlay, Cat
 
 /// The digest of one node: its children in the index under the overlays.
 fn node(
-    db: &Db,
+    db: Option<&Db>,
     path: &[u8],
     leaves: &Overlay,
     nodes: &Overlay,
 ) -> Result<Option<Digest>, CatalogueError> {
     let mut children = BTreeMap::new();
     for (kind, overlay) in [(ChildKind::Leaf, leaves), (ChildKind::Node, nodes)] {
-        for child in db.children(path, kind) {
-            let (child, digest) = child?;
+        let known = db.map(|db| db.children(path, kind)).transpose()?;
+        for (child, digest) in known.into_iter().flatten() {
             children.insert((child, kind), digest);
         }
         let from = match path.is_empty() {
@@ -162,7 +167,7 @@ impl Catalogue {
             volumes.insert(key.as_bytes().to_vec(), node);
         }
         let digests = leaves.iter().map(|(key, value)| (key, value.digest));
-        let update = update(&self.db, digests, &volumes)?;
+        let update = update(Some(&self.db), digests, &volumes)?;
         Ok((update, totals))
     }
 
@@ -183,7 +188,7 @@ impl Catalogue {
         &self,
         leaves: impl IntoIterator<Item = (&'a LeafKey, Option<Digest>)>,
     ) -> Result<TreeUpdate, CatalogueError> {
-        update(&self.db, leaves, &Volumes::new())
+        update(Some(&self.db), leaves, &Volumes::new())
     }
 
     /// What the tree becomes with these digests, and with volumes that are
@@ -195,7 +200,7 @@ impl Catalogue {
         leaves: impl IntoIterator<Item = (&'a LeafKey, Option<Digest>)>,
         volumes: &Volumes,
     ) -> Result<TreeUpdate, CatalogueError> {
-        update(&self.db, leaves, volumes)
+        update(Some(&self.db), leaves, volumes)
     }
 }
 
@@ -236,7 +241,7 @@ mod tests {
                     .map(|(key, value)| (key, value.map(|value| Digest::of_content(&[value]))))
                     .collect();
                 let changed = changes.iter().map(|(key, digest)| (key, *digest));
-                let found = update(&db, changed, &Volumes::new()).unwrap();
+                let found = update(Some(&db), changed, &Volumes::new()).unwrap();
                 for (key, digest) in &changes {
                     let value = LeafValue {
                         digest: *digest,

@@ -70,8 +70,7 @@ impl Catalogue {
     pub fn names_below(&self, path: &[u8]) -> Result<Vec<Vec<u8>>, CatalogueError> {
         let mut names = Vec::new();
         for kind in KINDS {
-            for child in self.db.children(path, kind) {
-                let (child, digest) = child?;
+            for (child, digest) in self.db.children(path, kind)? {
                 if digest.is_some() {
                     names.push(hikae_protocol::tree::name_in_parent(&child).to_vec());
                 }
@@ -112,10 +111,7 @@ impl Catalogue {
     ///
     /// Errors: `CatalogueError`.
     pub fn committed_since(&self, number: u64) -> Result<Vec<LeafKey>, CatalogueError> {
-        let keys: Result<Vec<LeafKey>, _> = self.db.committed_since(number).collect();
-        let mut keys = keys?;
-        keys.sort_unstable();
-        Ok(keys)
+        Ok(self.db.committed_since(number)?.into_iter().collect())
     }
 
     /// Leaves of the tree with contents that the source could not hand out,
@@ -123,7 +119,7 @@ impl Catalogue {
     ///
     /// Errors: `CatalogueError`.
     pub fn lacking(&self) -> Result<Vec<LeafKey>, CatalogueError> {
-        self.db.lacking().collect()
+        Ok(self.db.lacking()?.into_iter().collect())
     }
 }
 
@@ -156,16 +152,14 @@ impl View<'_> {
             .head()
             .map_or(0, |(_, snapshot)| snapshot.cursor.sequence);
         let mut leaves = Vec::new();
-        for key in self.catalogue.db.changed_since(sequence) {
-            let key = key?;
+        for key in self.catalogue.db.changed_since(sequence)? {
             let value = self.catalogue.leaf(&key)?;
             leaves.extend(
                 value
-                    .filter(|value| value.sequence <= last)
+                    .filter(|value| value.sequence > sequence && value.sequence <= last)
                     .map(|value| (key, value)),
             );
         }
-        leaves.sort_unstable_by(|one, two| one.0.cmp(&two.0));
         Ok(leaves)
     }
 

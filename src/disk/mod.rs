@@ -19,7 +19,7 @@ pub use atomic::{create_folder, read_small, replace_file};
 pub use directory::{Directory, Item, ItemKind};
 pub use record::{Record, read_record, read_record_at, write_record, write_record_at};
 pub use stat::{FileStat, RootIdentity};
-pub use store::{StoreFiles, StoreFolder};
+pub use store::{OpenFile, StoreFiles, StoreFolder};
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};

@@ -16,6 +16,19 @@ use super::{DiskError, create_folder, errno};
 /// Open files, at most.
 const FILES_MAX: NonZeroUsize = NonZeroUsize::new(64).unwrap();
 
+/// A file that is read as it was when it was opened, whatever has its name since.
+pub trait OpenFile: Send + Sync + std::fmt::Debug {
+    /// Bytes of the file.
+    ///
+    /// Errors: `DiskError`.
+    fn length(&self) -> Result<u64, DiskError>;
+
+    /// Fills `buffer` from `offset` on.
+    ///
+    /// Errors: `DiskError`, also where the file ends before.
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), DiskError>;
+}
+
 /// Files by name: `clean`, `segments/00000001.seg`. What was written is
 /// durable after `sync` of the file, that a file has a name after
 /// `sync_folder` of its folder.
@@ -38,6 +51,11 @@ pub trait StoreFiles: Send + Sync + std::fmt::Debug {
     ///
     /// Errors: `DiskError`, also where the file ends before.
     fn read_at(&self, name: &str, offset: u64, buffer: &mut [u8]) -> Result<(), DiskError>;
+
+    /// Opens a file that is not written to any more; none if it is not there.
+    ///
+    /// Errors: `DiskError`.
+    fn open(&self, name: &str) -> Result<Option<Box<dyn OpenFile>>, DiskError>;
 
     /// Makes a file with these bytes.
     ///
@@ -106,6 +124,26 @@ impl dyn StoreFiles + '_ {
         self.sync(&new)?;
         self.rename(&new, name)?;
         self.sync_folder(folder)
+    }
+}
+
+/// An open file of this machine.
+#[derive(Debug)]
+struct LocalFile {
+    file: File,
+    path: PathBuf,
+}
+
+impl OpenFile for LocalFile {
+    fn length(&self) -> Result<u64, DiskError> {
+        let found = self.file.metadata();
+        let found = found.map_err(|error| DiskError::at("look at", &self.path, errno(&error)))?;
+        Ok(found.len())
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), DiskError> {
+        let read = self.file.read_exact_at(buffer, offset);
+        read.map_err(|error| DiskError::at("read", &self.path, errno(&error)))
     }
 }
 
@@ -191,6 +229,15 @@ impl StoreFiles for StoreFolder {
         self.file(name)?
             .read_exact_at(buffer, offset)
             .map_err(|error| self.error("read", name, &error))
+    }
+
+    fn open(&self, name: &str) -> Result<Option<Box<dyn OpenFile>>, DiskError> {
+        let path = self.path(name);
+        match File::open(&path) {
+            Ok(file) => Ok(Some(Box::new(LocalFile { file, path }))),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(self.error("open", name, &error)),
+        }
     }
 
     fn create(&self, name: &str, bytes: &[u8]) -> Result<(), DiskError> {

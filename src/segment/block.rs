@@ -44,6 +44,8 @@ pub enum BlockKind {
     Prune,
     /// Of a checkpoint: leaves of the tree.
     CheckpointLeaves,
+    /// Of a checkpoint: nodes of the tree.
+    CheckpointNodes,
     /// Of a checkpoint: where blocks lie.
     CheckpointBlocks,
     /// Of a checkpoint: commits.
@@ -52,7 +54,7 @@ pub enum BlockKind {
     CheckpointEnd,
 }
 
-const KINDS: [(BlockKind, u8); 10] = [
+const KINDS: [(BlockKind, u8); 11] = [
     (BlockKind::Contents, 1),
     (BlockKind::Leaves, 2),
     (BlockKind::Pages, 3),
@@ -63,6 +65,7 @@ const KINDS: [(BlockKind, u8); 10] = [
     (BlockKind::CheckpointCommits, 8),
     (BlockKind::CheckpointEnd, 9),
     (BlockKind::Prune, 10),
+    (BlockKind::CheckpointNodes, 11),
 ];
 
 impl BlockKind {
@@ -71,6 +74,7 @@ impl BlockKind {
         matches!(
             self,
             BlockKind::CheckpointLeaves
+                | BlockKind::CheckpointNodes
                 | BlockKind::CheckpointBlocks
                 | BlockKind::CheckpointCommits
                 | BlockKind::CheckpointEnd

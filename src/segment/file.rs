@@ -1,5 +1,7 @@
-//! A file of blocks beside the segments that is written in one go, and read
+//! A file of blocks beside the segments that is written in one go, and believed
 //! whole or not at all.
+
+use std::path::PathBuf;
 
 use hikae_protocol::pack::{Items, Pack};
 
@@ -7,7 +9,8 @@ use super::SegmentError;
 use super::block::{Block, BlockKind};
 use super::folder::{SEGMENT_HEADER_BYTES, SegmentFolder};
 use super::log::BlockPlace;
-use super::reader::read_block;
+use super::reader::{BlockSource, read_block};
+use crate::disk::{DiskError, OpenFile};
 
 /// The number that stands in the header of such a file; no segment has it.
 pub(super) const FILE_NUMBER: u32 = u32::MAX;
@@ -41,10 +44,10 @@ impl<'a> BlockFileWriter<'a> {
         })
     }
 
-    /// Appends a block.
+    /// Appends a block, and says where it begins.
     ///
     /// Errors: `SegmentError::Disk`.
-    pub fn append(&mut self, kind: BlockKind, pack: &Pack) -> Result<(), SegmentError> {
+    pub fn append(&mut self, kind: BlockKind, pack: &Pack) -> Result<u64, SegmentError> {
         let place = BlockPlace {
             segment: FILE_NUMBER,
             offset: self.end,
@@ -54,10 +57,10 @@ impl<'a> BlockFileWriter<'a> {
         self.waiting.extend_from_slice(&bytes);
         self.end += bytes.len() as u64;
         self.next_id += 1;
-        match self.waiting.len() >= WRITE_BYTES {
-            true => self.write(),
-            false => Ok(()),
+        if self.waiting.len() >= WRITE_BYTES {
+            self.write()?;
         }
+        Ok(place.offset)
     }
 
     fn write(&mut self) -> Result<(), SegmentError> {
@@ -84,46 +87,94 @@ fn new_name(name: &str) -> String {
     format!(".new-{name}")
 }
 
-/// Hands the blocks of the file `name` to `each`; false if there is no such
-/// file.
-///
-/// Errors: `SegmentError` if any byte of it is not what was written, or its
-/// end is missing; and whatever `each` returns.
-pub fn read_block_file<E: From<SegmentError>>(
-    folder: &SegmentFolder,
-    name: &str,
-    mut each: impl FnMut(BlockKind, Items) -> Result<(), E>,
-) -> Result<bool, E> {
-    let Some(length) = folder.files().length(name).map_err(SegmentError::Disk)? else {
-        return Ok(false);
-    };
-    let damaged = |offset, what| SegmentError::Damaged {
-        path: folder.files().path(name),
-        offset,
-        what,
-    };
-    let mut header = [0; SEGMENT_HEADER_BYTES as usize];
-    let read = folder.files().read_at(name, 0, &mut header);
-    read.map_err(SegmentError::Disk)?;
-    if header != folder.header(FILE_NUMBER) {
-        return Err(damaged(0, "header").into());
+/// A file of blocks, open: it is read as it was, whatever has its name since.
+#[derive(Debug)]
+pub struct BlockFile {
+    folder: SegmentFolder,
+    name: String,
+    file: Box<dyn OpenFile>,
+    length: u64,
+}
+
+impl BlockFile {
+    /// Opens the file `name` of the store; none if there is none.
+    ///
+    /// Errors: `SegmentError`, also if it is another store's.
+    pub fn open(folder: &SegmentFolder, name: &str) -> Result<Option<BlockFile>, SegmentError> {
+        let files = folder.files();
+        let Some(file) = files.open(name)? else {
+            return Ok(None);
+        };
+        let file = BlockFile {
+            folder: folder.clone(),
+            name: name.to_string(),
+            length: file.length()?,
+            file,
+        };
+        let mut header = [0; SEGMENT_HEADER_BYTES as usize];
+        if file.read_at(0, &mut header).is_err() || header != folder.header(FILE_NUMBER) {
+            return Err(file.damaged(0, "header"));
+        }
+        Ok(Some(file))
     }
-    let mut offset = SEGMENT_HEADER_BYTES;
-    let mut last = None;
-    while offset < length {
+
+    /// That `what` of the block at byte `offset` is not what was written.
+    pub fn damaged(&self, offset: u64, what: &'static str) -> SegmentError {
+        SegmentError::Damaged {
+            path: self.folder.files().path(&self.name),
+            offset,
+            what,
+        }
+    }
+
+    /// The items of the block at byte `offset`, what they are, and where the next
+    /// one begins.
+    ///
+    /// Errors: `SegmentError` if any byte of it is not what was written.
+    pub fn block(&self, offset: u64) -> Result<(BlockKind, Items, u64), SegmentError> {
         let place = BlockPlace {
             segment: FILE_NUMBER,
             offset,
         };
-        let block = read_block(folder, name, place)?;
-        let (kind, items) = (block.header.kind, block.items());
-        let items = items.map_err(|error| error.at(folder.files().path(name), offset))?;
-        each(kind, items)?;
-        last = Some(kind);
-        offset += block.header.span();
+        let block = read_block(&self.folder, self, place)?;
+        let items = block.items();
+        let items = items.map_err(|error| error.at(self.path(), offset))?;
+        Ok((block.header.kind, items, offset + block.header.span()))
     }
-    match last {
-        Some(BlockKind::CheckpointEnd) => Ok(true),
-        _ => Err(damaged(offset, "end").into()),
+
+    /// Hands all blocks to `each`, with where each begins.
+    ///
+    /// Errors: `SegmentError` if any byte is not what was written, or the end
+    /// is missing; and whatever `each` returns.
+    pub fn blocks<E: From<SegmentError>>(
+        &self,
+        mut each: impl FnMut(u64, BlockKind, Items) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut offset = SEGMENT_HEADER_BYTES;
+        let mut last = None;
+        while offset < self.length {
+            let (kind, items, next) = self.block(offset)?;
+            each(offset, kind, items)?;
+            last = Some(kind);
+            offset = next;
+        }
+        match last {
+            Some(BlockKind::CheckpointEnd) => Ok(()),
+            _ => Err(self.damaged(offset, "end").into()),
+        }
+    }
+}
+
+impl BlockSource for BlockFile {
+    fn path(&self) -> PathBuf {
+        self.folder.files().path(&self.name)
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), DiskError> {
+        self.file.read_at(offset, buffer)
+    }
+
+    fn length(&self) -> Result<Option<u64>, DiskError> {
+        Ok(Some(self.length))
     }
 }

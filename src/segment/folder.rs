@@ -142,7 +142,7 @@ impl SegmentFolder {
     }
 
     /// The files of the store.
-    pub(super) fn files(&self) -> &dyn StoreFiles {
+    pub fn files(&self) -> &dyn StoreFiles {
         &*self.files
     }
 

@@ -16,7 +16,7 @@ mod sealed;
 
 pub use block::{BLOCK_HEADER_BYTES, Block, BlockError, BlockHeader, BlockKind};
 pub use compact::{CompactSegment, SegmentUse};
-pub use file::{BlockFileWriter, read_block_file};
+pub use file::{BlockFile, BlockFileWriter};
 pub use folder::{SEGMENTS, SegmentFolder, StoreId};
 pub use log::{BlockPlace, SEGMENT_BYTES, SegmentLog};
 pub use reader::SegmentReader;

@@ -1,6 +1,7 @@
 //! Reads single blocks and checks them.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -11,6 +12,7 @@ use super::SegmentError;
 use super::block::{BLOCK_HEADER_BYTES, Block, BlockError, BlockHeader};
 use super::folder::{SegmentFolder, segment_name};
 use super::log::BlockPlace;
+use crate::disk::{DiskError, StoreFiles};
 
 /// Decoded blocks that are kept, at most (each at most 4 MiB, mostly 1).
 const BLOCKS_MAX: NonZeroUsize = NonZeroUsize::new(12).unwrap();
@@ -30,18 +32,26 @@ impl SegmentReader {
         }
     }
 
+    /// Reads from the segment of a place.
+    fn of<T>(&self, place: BlockPlace, read: impl FnOnce(&dyn BlockSource) -> T) -> T {
+        read(&Named {
+            files: self.folder.files(),
+            name: &segment_name(place.segment),
+        })
+    }
+
     /// Reads a block and checks header and digest; a sealed one is not opened.
     ///
     /// Errors: `SegmentError::Damaged`, `SegmentError::Disk`.
     pub fn read(&self, place: BlockPlace) -> Result<Block, SegmentError> {
-        read_block(&self.folder, &segment_name(place.segment), place)
+        self.of(place, |source| read_block(&self.folder, source, place))
     }
 
     /// Reads the header of a block.
     ///
     /// Errors: `SegmentError::Damaged`, `SegmentError::Disk`.
     pub fn header(&self, place: BlockPlace) -> Result<BlockHeader, SegmentError> {
-        read_header(&self.folder, &segment_name(place.segment), place)
+        self.of(place, |source| read_header(&self.folder, source, place))
     }
 
     /// Reads a block, and opens it where it is sealed.
@@ -79,14 +89,45 @@ impl SegmentReader {
     }
 }
 
-fn damaged(
-    folder: &SegmentFolder,
-    name: &str,
-    place: BlockPlace,
-    what: &'static str,
-) -> SegmentError {
+/// A file in which blocks lie.
+pub(super) trait BlockSource {
+    /// Its path, for messages.
+    fn path(&self) -> PathBuf;
+
+    /// Fills `buffer` from `offset` on.
+    ///
+    /// Errors: `DiskError`, also where the file ends before.
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), DiskError>;
+
+    /// Its bytes; none if it is not there.
+    ///
+    /// Errors: `DiskError`.
+    fn length(&self) -> Result<Option<u64>, DiskError>;
+}
+
+/// A file by its name in the store.
+struct Named<'a> {
+    files: &'a dyn StoreFiles,
+    name: &'a str,
+}
+
+impl BlockSource for Named<'_> {
+    fn path(&self) -> PathBuf {
+        self.files.path(self.name)
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), DiskError> {
+        self.files.read_at(self.name, offset, buffer)
+    }
+
+    fn length(&self) -> Result<Option<u64>, DiskError> {
+        self.files.length(self.name)
+    }
+}
+
+fn damaged(source: &dyn BlockSource, place: BlockPlace, what: &'static str) -> SegmentError {
     SegmentError::Damaged {
-        path: folder.files().path(name),
+        path: source.path(),
         offset: place.offset,
         what,
     }
@@ -95,52 +136,49 @@ fn damaged(
 /// Reads bytes of the block at `place`, from its byte `from` on. A file that
 /// ends before is damaged, not the disk.
 fn fill(
-    folder: &SegmentFolder,
-    name: &str,
+    source: &dyn BlockSource,
     place: BlockPlace,
     from: usize,
     buffer: &mut [u8],
 ) -> Result<(), SegmentError> {
-    let files = folder.files();
     let begin = place.offset.saturating_add(from as u64);
     let end = begin.saturating_add(buffer.len() as u64);
-    let Err(error) = files.read_at(name, begin, buffer) else {
+    let Err(error) = source.read_at(begin, buffer) else {
         return Ok(());
     };
-    match files.length(name)? {
-        Some(length) if length < end => Err(damaged(folder, name, place, "the file ends before")),
+    match source.length()? {
+        Some(length) if length < end => Err(damaged(source, place, "the file ends before")),
         _ => Err(error.into()),
     }
 }
 
 fn read_header(
     folder: &SegmentFolder,
-    name: &str,
+    source: &dyn BlockSource,
     place: BlockPlace,
 ) -> Result<BlockHeader, SegmentError> {
     let mut header = [0; BLOCK_HEADER_BYTES];
-    fill(folder, name, place, 0, &mut header)?;
+    fill(source, place, 0, &mut header)?;
     BlockHeader::parse(&header, folder.store(), place)
-        .ok_or_else(|| damaged(folder, name, place, "header"))
+        .ok_or_else(|| damaged(source, place, "header"))
 }
 
-/// Reads the block at `place` of the file `name` and checks it.
+/// Reads the block at `place` of a file of the store and checks it.
 ///
 /// Errors: `SegmentError::Damaged`, `SegmentError::Disk`.
 pub(super) fn read_block(
     folder: &SegmentFolder,
-    name: &str,
+    source: &dyn BlockSource,
     place: BlockPlace,
 ) -> Result<Block, SegmentError> {
-    let files = folder.files();
-    let header = read_header(folder, name, place)?;
+    let header = read_header(folder, source, place)?;
     let mut data = vec![0; header.span() as usize - BLOCK_HEADER_BYTES];
-    fill(folder, name, place, BLOCK_HEADER_BYTES, &mut data)?;
+    fill(source, place, BLOCK_HEADER_BYTES, &mut data)?;
     let padding = data.split_off(header.stored_bytes as usize);
     let block = Block::checked(header, Bytes::from(data), folder.seal())
-        .map_err(|error| error.at(files.path(name), place.offset))?;
+        .map_err(|error| error.at(source.path(), place.offset))?;
     if padding.iter().any(|&byte| byte != 0) {
-        return Err(damaged(folder, name, place, "padding"));
+        return Err(damaged(source, place, "padding"));
     }
     Ok(block)
 }

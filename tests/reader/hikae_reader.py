@@ -496,6 +496,10 @@ def checkpoint_leaf(p):
     return {"summary": leaf_summary(p), "place": record_place(p)}
 
 
+def checkpoint_node(p):
+    return {"path": p.bytes(), "digest": p.fixed(32)}
+
+
 def checkpoint_block(p):
     return {"id": p.u64(), "segment": p.u32(), "offset": p.u64()}
 
@@ -509,6 +513,7 @@ def checkpoint_end(p):
         "log": log_end(p),
         "commit": commit_record(p),
         "leaves": p.u64(),
+        "nodes": p.u64(),
         "blocks": p.u64(),
         "commits": p.u64(),
     }
@@ -973,9 +978,14 @@ def node_digest(children):
 
 
 def root_digest(leaves, bare):
-    """Of leaf digests by key, without leaves that have no entries, and of the
-    nodes of bare volumes [S9-29]."""
+    return node_digests(leaves, bare)[b""]
+
+
+def node_digests(leaves, bare):
+    """By path; of leaf digests by key, without leaves that have no entries, and
+    of the nodes of bare volumes [S9-29]."""
     children = {b"": []}
+    nodes = {}
 
     def add(path, kind, found):
         parent, name = parent_and_name(path)
@@ -988,11 +998,14 @@ def root_digest(leaves, bare):
     for slashes in (3, 2, 1):
         for path in [path for path in children if path.count(b"/") == slashes]:
             if path not in bare:
-                add(path, NODE, node_digest(children[path]))
+                nodes[path] = node_digest(children[path])
+                add(path, NODE, nodes[path])
     for path, found in bare.items():
         if found:
+            nodes[path] = found
             add(path, NODE, found)
-    return node_digest(children[b""])
+    nodes[b""] = node_digest(children[b""])
+    return nodes
 
 
 # -------------------------------------------------------- sections 9.1 and 9.2
@@ -1001,7 +1014,8 @@ SEGMENT_HEADER_BYTES = 40
 BLOCK_HEADER_BYTES = 72
 KINDS = {1: "contents", 2: "leaves", 3: "pages", 4: "commit", 5: "unstage", 10: "prune"}
 CHECKPOINT = 0xFFFF_FFFF
-CHECKPOINT_KINDS = {6: "leaves", 7: "blocks", 8: "commits", 9: "end"}
+# In the order in which they stand.
+CHECKPOINT_KINDS = {6: "leaves", 11: "nodes", 7: "blocks", 8: "commits", 9: "end"}
 
 
 def kinds_of(number):
@@ -1174,6 +1188,7 @@ def next_block(data, store, number, at):
 
 CHECKPOINT_FORMS = {
     "leaves": checkpoint_leaf,
+    "nodes": checkpoint_node,
     "blocks": checkpoint_block,
     "commits": checkpoint_commit,
     "end": checkpoint_end,
@@ -1190,7 +1205,8 @@ def checkpoint_items(data, form):
     ids = [block.id for block in blocks]
     need(ids == list(range(1, len(ids) + 1)), "ids that do not count from 1")
     found = {kind: [] for kind in CHECKPOINT_FORMS}
-    numbers = [block.head["kind number"] for block in blocks]
+    order = list(CHECKPOINT_KINDS)
+    numbers = [order.index(block.head["kind number"]) for block in blocks]
     need(numbers == sorted(numbers), "blocks of a checkpoint that are not by kind")
     for block in blocks:
         need(not found["end"], "a block behind the end of the checkpoint")
@@ -1203,12 +1219,15 @@ def checkpoint_items(data, form):
 def check_checkpoint(found):
     """What a checkpoint says of itself: order and counts."""
     end = found["end"][0]
-    for kind in ("leaves", "blocks", "commits"):
+    for kind in ("leaves", "nodes", "blocks", "commits"):
         need(end[kind] == len(found[kind]), f"{len(found[kind])} {kind}, not {end[kind]} [S10-9]")
     keys = [leaf["summary"]["key"] for leaf in found["leaves"]]
     for key in keys:
         check_key(key)
     check_ascending([(key.count(b"/"), key) for key in keys], "leaves of a checkpoint")
+    paths = [node["path"] for node in found["nodes"]]
+    check_ascending([(path.count(b"/"), path) for path in paths], "nodes of a checkpoint")
+    need(all(path.count(b"/") <= 2 for path in paths), "nodes that are not written")
     check_ascending([block["id"] for block in found["blocks"]], "blocks of a checkpoint")
     numbers = [commit["number"] for commit in found["commits"]]
     check_ascending(numbers, "commits of a checkpoint")
@@ -1558,9 +1577,12 @@ class Store:
         )
 
     def tree_root(self):
-        leaves = {key: leaf.digest for key, leaf in self.tree.items() if leaf.digest}
-        bare = {key: leaf.summary["bare"] for key, leaf in self.tree.items()}
-        return root_digest(leaves, {key: of["node"] for key, of in bare.items() if of})
+        return root_digest(*self.leaves_and_bare(self.tree))
+
+    def leaves_and_bare(self, tree):
+        leaves = {key: leaf.digest for key, leaf in tree.items() if leaf.digest}
+        bare = {key: leaf.summary["bare"] for key, leaf in tree.items()}
+        return leaves, {key: of["node"] for key, of in bare.items() if of}
 
     # What the log has to agree with.
 
@@ -1654,6 +1676,12 @@ class Store:
         }
         for key in sorted(leaves.keys() | told.keys()):
             need(leaves.get(key) == told.get(key), f"another leaf {shown(key)} in the checkpoint")
+        tree = self.leaves_and_bare(state["tree"])
+        nodes = node_digests(*tree) if any(tree) else {}
+        nodes = {path: found for path, found in nodes.items() if path.count(b"/") <= 2 and found}
+        told = {node["path"]: node["digest"] for node in found["nodes"]}
+        for path in sorted(nodes.keys() | told.keys()):
+            need(nodes.get(path) == told.get(path), f"another node {shown(path)} in the checkpoint")
         blocks = {(block.id, block.number, block.offset) for block in state["blocks"]}
         told = {(block["id"], block["segment"], block["offset"]) for block in found["blocks"]}
         need(blocks == told, f"other blocks in the checkpoint: {sorted(blocks ^ told)[:5]}")
@@ -2170,6 +2198,7 @@ GOLDEN = {
     "checkpoint_commit": golden_checkpoint("commits"),
     "checkpoint_end": golden_checkpoint("end"),
     "checkpoint_leaf": golden_checkpoint("leaves"),
+    "checkpoint_node": golden_checkpoint("nodes"),
     "leaf_bare": golden_leaf,
     "leaf_empty": golden_leaf,
     "leaf_paged": golden_leaf,

@@ -1,22 +1,38 @@
 //! The index: small fixed records that can be deleted at any time and are
 //! rebuilt from the segments. This folder alone knows sled.
 //!
+//! The *base*, if there is one, is the tree of the checkpoint; the tables hold
+//! what changed since, and of what is gone an empty value. So a store at rest
+//! needs few bytes for its index, and a rebuild writes sorted blocks.
+//!
 //! Nothing here is ever waited for to be durable. Of a sealed store paths and
 //! values are sealed here too; nobody else knows it.
+//!
+//! A new base and emptied tables are no moment: who reads many leaves while
+//! others commit holds a `View`. Single leaves and numbers are looked for in the
+//! tables first, so that they are never missed.
 
 mod table;
+#[cfg(test)]
+mod tests;
 
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, PoisonError, RwLock, mpsc};
 use std::time::Duration;
 
 use hikae_protocol::digest::Digest;
-use hikae_protocol::objectpath::LeafKey;
+use hikae_protocol::objectpath::{LEAF_DEPTH_MAX, LeafKey};
 use hikae_protocol::tree::ChildKind;
+use itertools::{EitherOrBoth, Itertools};
 
 use self::table::{BATCH_ITEMS, Table, failed};
 use super::CatalogueError;
+use super::checkpoint::{Base, CheckpointNode, NODE_DEPTH_MAX, Tree, depth};
+use super::commit::Totals;
 use super::names::Names;
 use super::value::LeafValue;
 use crate::seal::Seal;
@@ -24,11 +40,14 @@ use crate::segment::BlockPlace;
 
 /// Bytes that sled may use for its cache.
 const CACHE_BYTES: u64 = 48 * 1024 * 1024;
+/// Bytes of files that are not worth to be written anew.
+const REST_BYTES: u64 = 1024 * 1024;
 /// How long sled may take to write everything out.
 const FLUSH_MAX: Duration = Duration::from_secs(120);
 
-/// The index's tables.
+/// The index.
 pub(super) struct Db {
+    base: RwLock<Option<Arc<Base>>>,
     db: sled::Db,
     /// depth, path -> `LeafValue` of the tree
     leaves: Table,
@@ -52,17 +71,28 @@ pub(super) struct Db {
 
 /// What the key of a leaf or node begins with: its depth, so that the children
 /// of a node are one range.
-fn depth(path: &[u8]) -> [u8; 1] {
-    [path.iter().filter(|&&byte| byte == b'/').count() as u8]
+fn head(path: &[u8]) -> [u8; 1] {
+    [depth(path)]
 }
 
 /// The depth of the paths directly below the node `path`.
-fn child_depth(path: &[u8]) -> [u8; 1] {
+fn child_depth(path: &[u8]) -> u8 {
     match path.is_empty() {
-        true => [1],
-        false => depth(path).map(|depth| depth + 1),
+        true => 1,
+        false => depth(path) + 1,
     }
 }
+
+/// What the paths below `path` begin with.
+fn below(path: &[u8]) -> Vec<u8> {
+    match path.is_empty() {
+        true => vec![],
+        false => [path, b"/"].concat(),
+    }
+}
+
+/// The greatest depth of a leaf.
+const DEEPEST: u8 = 1 + LEAF_DEPTH_MAX as u8;
 
 impl Db {
     /// Opens the index in `folder`, or an empty one; of a sealed store with
@@ -81,6 +111,7 @@ impl Db {
         let names = Names::new(seal);
         let table = |name, head| Table::open(&db, (name, head), &names, &folder);
         Ok(Db {
+            base: RwLock::default(),
             leaves: table("leaves", 1)?,
             nodes: table("nodes", 1)?,
             staged: table("staged", 0)?,
@@ -92,6 +123,63 @@ impl Db {
             meta: table("meta", 0)?,
             db,
         })
+    }
+
+    /// The tree of the last checkpoint.
+    fn base(&self) -> Option<Arc<Base>> {
+        let base = self.base.read().unwrap_or_else(PoisonError::into_inner);
+        base.clone()
+    }
+
+    /// Puts the tree of a checkpoint, which is what all of this says, below
+    /// what changes from now on.
+    ///
+    /// Errors: `CatalogueError`.
+    pub(super) fn set_base(&self, base: Base) -> Result<(), CatalogueError> {
+        self.set_base_of(base);
+        let tables = [&self.leaves, &self.nodes, &self.changed, &self.committed];
+        tables.into_iter().try_for_each(Table::clear)?;
+        self.lacking.clear()
+    }
+
+    /// Puts the tree of a checkpoint below what the tables say changed since.
+    pub(super) fn set_base_of(&self, base: Base) {
+        *self.base.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(base));
+    }
+
+    /// Whether there is a base.
+    pub(super) fn has_base(&self) -> bool {
+        self.base().is_some()
+    }
+
+    /// What a checkpoint is written from. The tree may not change meanwhile.
+    pub(super) fn tree(
+        &self,
+    ) -> Tree<
+        impl Iterator<Item = Result<((LeafKey, LeafValue), Option<Digest>), CatalogueError>>,
+        impl Iterator<Item = Result<CheckpointNode, CatalogueError>>,
+        impl Iterator<Item = Result<(u64, BlockPlace), CatalogueError>>,
+        impl Iterator<Item = Result<(u64, (u64, i64)), CatalogueError>>,
+    > {
+        let leaves = self.leaves_below(&[]).map(|leaf| {
+            let (key, value) = leaf?;
+            let node = match value.bare {
+                Some(_) => self.node(key.as_bytes())?,
+                None => None,
+            };
+            Ok(((key, value), node))
+        });
+        Tree {
+            leaves,
+            nodes: self.upper_nodes(),
+            blocks: self.blocks(),
+            commits: self.commits(),
+        }
+    }
+
+    /// Counts over the base's leaves, and how many they are.
+    pub(super) fn base_counts(&self) -> Option<(Totals, u64)> {
+        self.base().map(|base| (base.totals, base.count()))
     }
 
     /// Writes everything out, before a clean close.
@@ -117,6 +205,47 @@ impl Db {
         }
     }
 
+    /// Closes the index in `folder`. Where most is in the base the tables are
+    /// written anew: sled keeps the room that they once had.
+    ///
+    /// Errors: `CatalogueError`.
+    pub(super) fn close(self, folder: &Path) -> Result<(), CatalogueError> {
+        let bytes = self
+            .db
+            .size_on_disk()
+            .map_err(|error| self.meta.wrong(error))?;
+        if !self.has_base() || bytes <= REST_BYTES {
+            return self.flush();
+        }
+        let new = folder.with_extension("new");
+        let disk = |error: std::io::Error| failed(folder, &sled::Error::Io(error));
+        if new.exists() {
+            fs::remove_dir_all(&new).map_err(disk)?;
+        }
+        let small = Db::open(&new, None)?;
+        for (from, to) in self.tables().into_iter().zip(small.tables()) {
+            to.put_raw(from.raw())?;
+        }
+        small.flush()?;
+        drop((self, small));
+        fs::remove_dir_all(folder).map_err(disk)?;
+        fs::rename(&new, folder).map_err(disk)
+    }
+
+    fn tables(&self) -> [&Table; 9] {
+        [
+            &self.leaves,
+            &self.nodes,
+            &self.staged,
+            &self.changed,
+            &self.committed,
+            &self.lacking,
+            &self.blocks,
+            &self.commits,
+            &self.meta,
+        ]
+    }
+
     /// A value by name.
     pub(super) fn meta(&self, name: &str) -> Result<Option<Vec<u8>>, CatalogueError> {
         self.meta.get(name.as_bytes(), &[])
@@ -131,12 +260,29 @@ impl Db {
 
     /// A committed leaf.
     pub(super) fn leaf(&self, path: &[u8]) -> Result<Option<LeafValue>, CatalogueError> {
-        match self.leaves.get(&depth(path), path)? {
-            Some(value) => Ok(Some(
-                LeafValue::parse(&value).ok_or_else(|| self.leaves.corrupt("leaf"))?,
-            )),
-            None => Ok(None),
+        match (self.leaves.get(&head(path), path)?, self.base()) {
+            (Some(value), _) => self.parsed(&value),
+            (None, Some(base)) => base.leaf(path),
+            (None, None) => Ok(None),
         }
+    }
+
+    /// The leaf of a value of the table; none: it is gone.
+    fn parsed(&self, value: &[u8]) -> Result<Option<LeafValue>, CatalogueError> {
+        if value.is_empty() {
+            return Ok(None);
+        }
+        let leaf = LeafValue::parse(value);
+        leaf.map(Some).ok_or_else(|| self.leaves.corrupt("leaf"))
+    }
+
+    /// The digest of a value of the table; none: the node is gone.
+    fn parsed_node(&self, value: &[u8]) -> Result<Option<Digest>, CatalogueError> {
+        if value.is_empty() {
+            return Ok(None);
+        }
+        let digest = value.try_into().map(Digest);
+        digest.map(Some).map_err(|_| self.nodes.corrupt("node"))
     }
 
     /// A staged leaf.
@@ -211,8 +357,8 @@ impl Db {
             self.changed.put(&mut changed, (&sequence, path), &[])?;
             let number = value.commit.to_be_bytes();
             self.committed.put(&mut committed, (&number, path), &[])?;
-            let (head, bytes) = (depth(path), value.to_bytes());
-            self.leaves.put(&mut values, (&head, path), &bytes)?;
+            let bytes = value.to_bytes();
+            self.leaves.put(&mut values, (&head(path), path), &bytes)?;
             match value.lacking {
                 0 => self.lacking.take(&mut lacking, (&[], path)),
                 _ => self.lacking.put(&mut lacking, (&[], path), &[])?,
@@ -235,7 +381,7 @@ impl Db {
         let values = || {
             let items = leaves.iter().map(|&(key, value)| {
                 let path = key.as_bytes();
-                (depth(path), path, value.to_bytes())
+                (head(path), path, value.to_bytes())
             });
             self.leaves.put_all(items)
         };
@@ -267,8 +413,10 @@ impl Db {
     pub(super) fn forget_leaf(&self, path: &[u8], value: &LeafValue) -> Result<(), CatalogueError> {
         let sequence = value.sequence.to_be_bytes();
         let number = value.commit.to_be_bytes();
-        let tables: [(&Table, &[u8]); 4] = [
-            (&self.leaves, &depth(path)),
+        let mut batch = sled::Batch::default();
+        self.leaves.put(&mut batch, (&head(path), path), &[])?;
+        self.leaves.apply_batch(batch)?;
+        let tables: [(&Table, &[u8]); 3] = [
             (&self.changed, &sequence),
             (&self.committed, &number),
             (&self.lacking, &[]),
@@ -328,9 +476,18 @@ impl Db {
         })
     }
 
-    /// Keys of the leaves with lacking contents, in canonical order.
-    pub(super) fn lacking(&self) -> impl Iterator<Item = Result<LeafKey, CatalogueError>> {
-        keys(&self.lacking, "lacking key")
+    /// Keys of the leaves with lacking contents.
+    pub(super) fn lacking(&self) -> Result<BTreeSet<LeafKey>, CatalogueError> {
+        let mut keys = BTreeSet::new();
+        for item in self.lacking.in_order() {
+            let (path, _) = item?;
+            let key = LeafKey::parse(&path);
+            keys.insert(key.map_err(|_| self.lacking.corrupt("lacking key"))?);
+        }
+        if let Some(base) = self.base() {
+            self.add(&mut keys, base.lacking(), |value| value.lacking > 0)?;
+        }
+        Ok(keys)
     }
 
     /// Sets nodes; none removes.
@@ -341,13 +498,9 @@ impl Db {
         for nodes in nodes.chunks(BATCH_ITEMS) {
             let mut batch = sled::Batch::default();
             for (path, digest) in nodes {
-                match digest {
-                    Some(digest) => {
-                        let key = (&depth(path)[..], &path[..]);
-                        self.nodes.put(&mut batch, key, digest.as_bytes())?;
-                    }
-                    None => self.nodes.take(&mut batch, (&depth(path), path)),
-                }
+                let digest = digest.as_ref().map_or(&[][..], |digest| digest.as_bytes());
+                let key = (&head(path)[..], &path[..]);
+                self.nodes.put(&mut batch, key, digest)?;
             }
             self.nodes.apply_batch(batch)?;
         }
@@ -356,11 +509,11 @@ impl Db {
 
     /// The digest of a node.
     pub(super) fn node(&self, path: &[u8]) -> Result<Option<Digest>, CatalogueError> {
-        let Some(value) = self.nodes.get(&depth(path), path)? else {
-            return Ok(None);
-        };
-        let digest = value[..].try_into().map(Digest);
-        digest.map(Some).map_err(|_| self.nodes.corrupt("node"))
+        match (self.nodes.get(&head(path), path)?, self.base()) {
+            (Some(value), _) => self.parsed_node(&value),
+            (None, Some(base)) => base.node(path),
+            (None, None) => Ok(None),
+        }
     }
 
     /// The children of a node that are of `kind`, with their paths.
@@ -368,67 +521,136 @@ impl Db {
         &self,
         node: &[u8],
         kind: ChildKind,
-    ) -> impl Iterator<Item = Result<(Vec<u8>, Option<Digest>), CatalogueError>> {
-        let tree = match kind {
+    ) -> Result<BTreeMap<Vec<u8>, Option<Digest>>, CatalogueError> {
+        let depth = child_depth(node);
+        let table = match kind {
             ChildKind::Leaf => &self.leaves,
             ChildKind::Node => &self.nodes,
         };
-        tree.below(&child_depth(node), node).map(move |item| {
-            let (path, value) = item?;
-            let digest = match kind {
-                ChildKind::Leaf => {
-                    LeafValue::parse(&value)
-                        .ok_or_else(|| self.leaves.corrupt("leaf"))?
-                        .digest
+        let changed: Result<Vec<_>, _> = table.below(&[depth], node).collect();
+        let mut children = BTreeMap::new();
+        match (self.base(), kind) {
+            (Some(base), ChildKind::Leaf) => {
+                for leaf in base.leaves_at(depth, below(node)) {
+                    let (key, value) = leaf?;
+                    children.insert(key.as_bytes().to_vec(), value.digest);
                 }
-                ChildKind::Node => Some(Digest(
-                    value[..]
-                        .try_into()
-                        .map_err(|_| self.nodes.corrupt("node"))?,
-                )),
+            }
+            (Some(base), ChildKind::Node) => {
+                let nodes = base.nodes_at(depth, below(node))?.into_iter();
+                children.extend(nodes.map(|(path, digest)| (path, Some(digest))));
+            }
+            (None, _) => {}
+        }
+        for (path, value) in changed? {
+            let digest = match kind {
+                ChildKind::Leaf => self.parsed(&value)?.and_then(|leaf| leaf.digest),
+                ChildKind::Node => self.parsed_node(&value)?,
             };
-            Ok((path, digest))
-        })
+            children.insert(path, digest);
+        }
+        Ok(children)
     }
 
-    /// Every leaf of the tree at or below the node or leaf `path`, in no order
-    /// that is promised.
+    /// Every leaf of the tree at or below the node or leaf `path`, by depth and
+    /// path. The tree may not change meanwhile.
     pub(super) fn leaves_below(
         &self,
         path: &[u8],
     ) -> impl Iterator<Item = Result<(LeafKey, LeafValue), CatalogueError>> {
-        let own = self.leaves.get(&depth(path), path).transpose();
-        let own = own.map(|value| value.map(|value| (path.to_vec(), value)));
-        let deepest = 1 + hikae_protocol::objectpath::LEAF_DEPTH_MAX as u8;
-        let [from] = child_depth(path);
-        let below = path.to_vec();
-        let below = (from..=deepest).flat_map(move |depth| self.leaves.below(&[depth], &below));
-        own.into_iter().chain(below).map(|item| {
+        let key = |path: &[u8]| LeafKey::parse(path).map_err(|_| self.leaves.corrupt("leaf key"));
+        let own = match path.is_empty() {
+            true => None,
+            false => self.leaf(path).transpose(),
+        };
+        let own = own.map(|value| Ok((key(path)?, value?)));
+        let path = path.to_vec();
+        let deeper = child_depth(&path)..=DEEPEST;
+        let deeper = deeper.flat_map(move |depth| self.leaves_at(depth, &path));
+        own.into_iter().chain(deeper)
+    }
+
+    /// The leaves of one depth below a path, in order.
+    fn leaves_at(
+        &self,
+        depth: u8,
+        path: &[u8],
+    ) -> impl Iterator<Item = Result<(LeafKey, LeafValue), CatalogueError>> + use<'_> {
+        let base = self.base().into_iter();
+        let prefix = below(path);
+        let base = base.flat_map(move |base| base.leaves_at(depth, prefix.clone()));
+        let changed = self.leaves.sorted_below(&[depth], path).map(|item| {
             let (path, value) = item?;
-            let key = LeafKey::parse(&path).map_err(|_| self.leaves.corrupt("leaf key"))?;
-            Ok((
-                key,
-                LeafValue::parse(&value).ok_or_else(|| self.leaves.corrupt("leaf"))?,
-            ))
+            let key = LeafKey::parse(&path);
+            let key = key.map_err(|_| self.leaves.corrupt("leaf key"))?;
+            Ok((key, self.parsed(&value)?))
+        });
+        let base = base.map(|leaf| leaf.map(|(key, value)| (key, Some(value))));
+        overlaid(base, changed, |(key, _)| key.as_bytes())
+            .filter_map(|leaf| leaf.map(|(key, value)| Some((key, value?))).transpose())
+    }
+
+    /// Every node that a checkpoint has, by depth and path. The tree may not
+    /// change meanwhile.
+    pub(super) fn upper_nodes(
+        &self,
+    ) -> impl Iterator<Item = Result<CheckpointNode, CatalogueError>> {
+        (0..=NODE_DEPTH_MAX).flat_map(|depth| {
+            let base = self.base().into_iter();
+            let base = base.flat_map(move |base| base.written_nodes(depth, vec![]));
+            let base = base.map(|node| node.map(|node| (node.path, Some(node.digest))));
+            let changed = self.nodes.sorted_below(&[depth], &[]);
+            let changed = changed.map(|item| {
+                let (path, value) = item?;
+                Ok((path, self.parsed_node(&value)?))
+            });
+            overlaid(base, changed, |(path, _)| path).filter_map(|node| {
+                let node = node.map(|(path, digest)| {
+                    Some(CheckpointNode {
+                        path,
+                        digest: digest?,
+                    })
+                });
+                node.transpose()
+            })
         })
     }
 
-    /// Keys of the leaves that changed after the signer's commit `sequence`,
-    /// by commit.
-    pub(super) fn changed_since(
-        &self,
-        sequence: u64,
-    ) -> impl Iterator<Item = Result<LeafKey, CatalogueError>> {
-        numbered_after(&self.changed, sequence, "changed key")
+    /// Keys of the leaves that changed after the signer's commit `sequence`.
+    pub(super) fn changed_since(&self, sequence: u64) -> Result<BTreeSet<LeafKey>, CatalogueError> {
+        let mut keys = numbered_after(&self.changed, sequence, "changed key")?;
+        if let Some(base) = self.base() {
+            let leaves = base.changed_since(sequence);
+            self.add(&mut keys, leaves, |value| value.sequence > sequence)?;
+        }
+        Ok(keys)
     }
 
-    /// Keys of the leaves that the own commits after `number` brought, by
-    /// commit.
-    pub(super) fn committed_since(
+    /// Keys of the leaves that the own commits after `number` brought.
+    pub(super) fn committed_since(&self, number: u64) -> Result<BTreeSet<LeafKey>, CatalogueError> {
+        let mut keys = numbered_after(&self.committed, number, "committed key")?;
+        if let Some(base) = self.base() {
+            let leaves = base.committed_since(number);
+            self.add(&mut keys, leaves, |value| value.commit > number)?;
+        }
+        Ok(keys)
+    }
+
+    /// Adds the leaves of the base that are still so.
+    fn add(
         &self,
-        number: u64,
-    ) -> impl Iterator<Item = Result<LeafKey, CatalogueError>> {
-        numbered_after(&self.committed, number, "committed key")
+        keys: &mut BTreeSet<LeafKey>,
+        leaves: impl Iterator<Item = Result<(LeafKey, LeafValue), CatalogueError>>,
+        is_so: impl Fn(LeafValue) -> bool,
+    ) -> Result<(), CatalogueError> {
+        let is_newest = self.leaves.is_empty();
+        for leaf in leaves {
+            let (key, _) = leaf?;
+            if is_newest || self.leaf(key.as_bytes())?.is_some_and(&is_so) {
+                keys.insert(key);
+            }
+        }
+        Ok(())
     }
 
     /// Where every block lies.
@@ -471,25 +693,33 @@ impl Db {
     }
 }
 
-fn keys(
-    table: &Table,
-    what: &'static str,
-) -> impl Iterator<Item = Result<LeafKey, CatalogueError>> {
-    table.in_order().map(move |item| {
-        let (path, _) = item?;
-        LeafKey::parse(&path).map_err(|_| table.corrupt(what))
-    })
-}
-
 /// Keys of a table that is ordered by a number first.
 fn numbered_after(
     table: &Table,
     number: u64,
     what: &'static str,
-) -> impl Iterator<Item = Result<LeafKey, CatalogueError>> {
+) -> Result<BTreeSet<LeafKey>, CatalogueError> {
     let from = number.saturating_add(1).to_be_bytes();
-    table.from(from).map(move |item| {
+    let keys = table.from(from).map(|item| {
         let (path, _) = item?;
         LeafKey::parse(&path).map_err(|_| table.corrupt(what))
+    });
+    keys.collect()
+}
+
+/// Items in order, those of `changed` instead of those of `base` with the same
+/// path; errors come where they are met.
+fn overlaid<T>(
+    base: impl Iterator<Item = Result<T, CatalogueError>>,
+    changed: impl Iterator<Item = Result<T, CatalogueError>>,
+    path: impl Fn(&T) -> &[u8],
+) -> impl Iterator<Item = Result<T, CatalogueError>> {
+    let merged = base.merge_join_by(changed, move |base, changed| match (base, changed) {
+        (Ok(base), Ok(changed)) => path(base).cmp(path(changed)),
+        (Err(_), _) => Ordering::Less,
+        (_, Err(_)) => Ordering::Greater,
+    });
+    merged.map(|item| match item {
+        EitherOrBoth::Left(item) | EitherOrBoth::Right(item) | EitherOrBoth::Both(_, item) => item,
     })
 }

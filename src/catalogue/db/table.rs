@@ -114,6 +114,23 @@ impl Table {
         Ok(())
     }
 
+    /// Sets written items of another table of this name.
+    pub(super) fn put_raw(
+        &self,
+        items: impl Iterator<Item = Result<Pair, CatalogueError>>,
+    ) -> Result<(), CatalogueError> {
+        let mut items = items.peekable();
+        while items.peek().is_some() {
+            let mut batch = sled::Batch::default();
+            for item in items.by_ref().take(BATCH_ITEMS) {
+                let (key, value) = item?;
+                batch.insert(key, value);
+            }
+            self.apply_batch(batch)?;
+        }
+        Ok(())
+    }
+
     /// Removes a path with the others of a batch.
     pub(super) fn take(&self, batch: &mut sled::Batch, (head, path): (&[u8], &[u8])) {
         batch.remove(self.names.key(head, path));
@@ -129,6 +146,10 @@ impl Table {
     pub(super) fn remove_raw(&self, key: &[u8]) -> Result<(), CatalogueError> {
         let removed = self.tree.remove(key);
         removed.map(drop).map_err(|error| self.wrong(error))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.tree.is_empty()
     }
 
     pub(super) fn clear(&self) -> Result<(), CatalogueError> {
@@ -175,7 +196,17 @@ impl Table {
 
     /// Every path and value, in canonical order; errors come first.
     pub(super) fn in_order(&self) -> Box<dyn Iterator<Item = Result<Named, CatalogueError>> + '_> {
-        let items = self.named(self.tree.iter());
+        self.sorted_below(&[], &[])
+    }
+
+    /// Paths and values below a path, in canonical order where all are equally
+    /// deep or the head is empty; errors come first.
+    pub(super) fn sorted_below<'a>(
+        &'a self,
+        head: &[u8],
+        path: &[u8],
+    ) -> Box<dyn Iterator<Item = Result<Named, CatalogueError>> + 'a> {
+        let items = self.below(head, path);
         if !self.names.are_sealed() {
             return Box::new(items);
         }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::io::Errno;
 
-use crate::disk::{DiskError, StoreFiles};
+use crate::disk::{DiskError, OpenFile, StoreFiles};
 
 /// Bytes that a disk writes or does not.
 const SECTOR_BYTES: usize = 512;
@@ -151,6 +151,24 @@ impl VolatileFiles {
     }
 }
 
+/// A file as it was when it was opened.
+#[derive(Debug)]
+struct FrozenFile(Vec<u8>);
+
+impl OpenFile for FrozenFile {
+    fn length(&self) -> Result<u64, DiskError> {
+        Ok(self.0.len() as u64)
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), DiskError> {
+        let from = offset as usize;
+        let bytes = self.0.get(from..from + buffer.len());
+        let short = || DiskError::at("read", Path::new("volatile"), Errno::IO);
+        buffer.copy_from_slice(bytes.ok_or_else(short)?);
+        Ok(())
+    }
+}
+
 impl StoreFiles for VolatileFiles {
     fn path(&self, name: &str) -> PathBuf {
         Path::new("volatile").join(name)
@@ -178,6 +196,15 @@ impl StoreFiles for VolatileFiles {
         let bytes = state.files[file].now.get(from..from + buffer.len());
         buffer.copy_from_slice(bytes.ok_or_else(|| self.error("read", name, Errno::IO))?);
         Ok(())
+    }
+
+    fn open(&self, name: &str) -> Result<Option<Box<dyn OpenFile>>, DiskError> {
+        let state = self.state();
+        let file = state.names.get(name);
+        Ok(file.map(|&file| {
+            let bytes = state.files[file].now.clone();
+            Box::new(FrozenFile(bytes)) as Box<dyn OpenFile>
+        }))
     }
 
     fn create(&self, name: &str, bytes: &[u8]) -> Result<(), DiskError> {
