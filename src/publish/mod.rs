@@ -36,7 +36,7 @@ use crate::catalogue::{Catalogue, CatalogueError};
 use crate::disk::{Directory, DiskError, create_folder};
 use crate::progress::Monitor;
 use leaf::{LeafPlan, LeafTask, Touched};
-use placing::{Placement, Placing};
+use placing::{Lost, Placement, Placing};
 use staging::Staging;
 
 /// Leaves that are prepared, synced and renamed together.
@@ -310,22 +310,24 @@ impl Publication<'_> {
         }
         let files: u64 = plans.iter().map(LeafPlan::placements).sum();
         let each = files < SYNC_EACH_MAX;
-        let placements: Result<Vec<Vec<Placement>>, PublishError> = plans
-            .par_iter_mut()
-            .enumerate()
-            .with_min_len(TASK_LEAVES)
-            .map(|(at, plan)| plan.prepare(at, self.staging))
-            .collect();
-        let placements = placements?.into_iter().flatten().collect();
         let placing = Placing {
             catalogue: self.catalogue,
             staging: self.staging,
             sync: each,
             is_lenient: self.lenient,
         };
+        let mut place = || -> Result<Vec<Lost>, PublishError> {
+            let placements: Result<Vec<Vec<Placement>>, PublishError> = plans
+                .par_iter_mut()
+                .enumerate()
+                .with_min_len(TASK_LEAVES)
+                .map(|(at, plan)| plan.prepare(at, self.staging))
+                .collect();
+            placing.place(placements?.into_iter().flatten().collect())
+        };
         let placed = match each {
-            true => placing.place(placements),
-            false => self.with_writeback(|| placing.place(placements)),
+            true => place(),
+            false => self.with_writeback(place),
         };
         for lost in placed? {
             plans[lost.plan].lose(lost);
