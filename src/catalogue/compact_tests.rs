@@ -106,6 +106,33 @@ fn a_rebuild_begins_at_the_checkpoint() {
     );
 }
 
+/// [S10-9] a checkpoint that rots while it is the base of the open index is named, and
+/// written again from the segments.
+#[test]
+fn a_rotten_base_is_made_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    let catalogue = small(&store);
+    let expected = history(&catalogue).pop().unwrap();
+    catalogue.close().unwrap();
+    let checkpoint = store.join("checkpoint");
+    let whole = fs::read(&checkpoint).unwrap();
+    let catalogue = small(&store);
+    assert!(catalogue.rebuilt().is_none());
+    // In the file that is open: a byte of the first block's leaves.
+    let file = fs::OpenOptions::new().write(true).open(&checkpoint);
+    std::os::unix::fs::FileExt::write_all_at(&file.unwrap(), &[!whole[120]], 120).unwrap();
+    assert!(catalogue.leaf(&LeafKey::parse(b"F/L/b").unwrap()).is_err());
+    assert_eq!(catalogue.damaged_files().unwrap().len(), 1);
+    catalogue.heal(&Silent).unwrap();
+    assert!(catalogue.damaged_files().unwrap().is_empty());
+    assert_eq!(held(&catalogue), expected);
+    catalogue.close().unwrap();
+    let catalogue = small(&store);
+    assert!(catalogue.rebuilt().is_none());
+    assert_eq!(held(&catalogue), expected);
+}
+
 /// [S9-15] [S9-17] [S10-8] a compaction frees what only forgotten commits need, and nothing
 /// else: every later state is read as before, also after a rebuild.
 #[test]

@@ -77,7 +77,8 @@ pub struct Catalogue {
     blocks: RwLock<HashMap<u64, BlockPlace>>,
     pub(super) head: RwLock<Option<Head>>,
     limits: Limits,
-    /// Where the log ended at the last checkpoint.
+    /// Where the log ended when the base of the index was made. Held while the
+    /// file `checkpoint` is written or removed.
     checkpoint: Mutex<LogEnd>,
     /// Leaves whose newest records were damaged: what those were.
     pub(super) lost: Mutex<HashMap<LeafKey, LostRecord>>,
@@ -252,13 +253,12 @@ impl Catalogue {
 
     /// Puts a segment that was written anew in the old one's place. The
     /// checkpoint, which says where blocks lie, goes first; none is written
-    /// meanwhile.
+    /// meanwhile. As the base of the index it stays readable.
     pub(super) fn adopt(&self, compact: &CompactSegment) -> Result<(), CatalogueError> {
-        let mut checkpoint = self.last_checkpoint();
+        let _none = self.last_checkpoint();
         if self.files.length(checkpoint::CHECKPOINT)?.is_some() {
             self.files.remove(checkpoint::CHECKPOINT)?;
             self.files.sync_folder("")?;
-            *checkpoint = LogEnd::EMPTY;
         }
         let mut blocks = self.blocks.write().unwrap_or_else(PoisonError::into_inner);
         self.segments.adopt(compact)?;
@@ -460,9 +460,7 @@ impl Catalogue {
         let log = self.log().end();
         let mut last = self.last_checkpoint();
         let appended = log.bytes_since(*last, self.limits.segment_bytes);
-        let length = self.files.length(checkpoint::CHECKPOINT);
-        let due = length.ok().flatten().unwrap_or(0);
-        if appended < due.max(self.limits.checkpoint_bytes) {
+        if appended < self.db.base_bytes().max(self.limits.checkpoint_bytes) {
             return;
         }
         match self.rebase(log, commit) {
@@ -470,6 +468,17 @@ impl Catalogue {
             // The commit stands, and a rebuild only takes longer.
             Err(error) => tracing::warn!(%error, "no checkpoint was written"),
         }
+    }
+
+    /// Writes a checkpoint from all segments, for the base can't be read.
+    pub(super) fn replay_checkpoint(&self, commit: &Commit) -> Result<(), CatalogueError> {
+        let mut last = self.last_checkpoint();
+        let log = self.log().end();
+        let base = rebuild::replayed_base(&self.segments, (log, commit))?;
+        let _alone = self.head.write().unwrap_or_else(PoisonError::into_inner);
+        self.db.set_base(base)?;
+        *last = log;
+        Ok(())
     }
 
     /// Writes a checkpoint of the tree, which becomes the base of the index.
@@ -491,10 +500,9 @@ impl Catalogue {
 
     /// Removes the checkpoint, durably.
     pub(super) fn remove_checkpoint(&self) -> Result<(), CatalogueError> {
+        let _none = self.last_checkpoint();
         self.files.remove(checkpoint::CHECKPOINT)?;
-        self.files.sync_folder("")?;
-        *self.last_checkpoint() = LogEnd::EMPTY;
-        Ok(())
+        Ok(self.files.sync_folder("")?)
     }
 
     fn last_checkpoint(&self) -> MutexGuard<'_, LogEnd> {

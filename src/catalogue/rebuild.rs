@@ -25,7 +25,7 @@ use super::item::encode;
 use super::open::{Head, Limits, RebuildReport};
 use super::replay::Replay;
 use crate::disk::{DiskError, Record, StoreFiles, read_record, write_record};
-use crate::progress::Monitor;
+use crate::progress::{Monitor, Silent};
 use crate::seal::SealOptions;
 use crate::segment::{BlockPlace, Damage, LogEnd, SegmentFolder, scan};
 
@@ -292,6 +292,28 @@ impl StoreState {
             damages,
         })
     }
+}
+
+/// Writes a checkpoint from all segments, whose log ends at `log` with `commit` as
+/// the last one.
+///
+/// Errors: `CatalogueError`, also where they are damaged or do not add up.
+pub(super) fn replayed_base(
+    segments: &SegmentFolder,
+    (log, commit): (LogEnd, &Commit),
+) -> Result<Base, CatalogueError> {
+    let from = (Replay::default(), None, LogEnd::EMPTY);
+    let state = StoreState::replayed(segments, from, &Silent)?;
+    let whole = state.damages.is_empty() && state.end == log && state.replay.staged.is_empty();
+    let grown = state.replay.grown_alone()?;
+    if !whole || grown.update.root != commit.snapshot()?.root {
+        return Err(CatalogueError::Index {
+            folder: segments.files().path(CHECKPOINT),
+            what: "the segments do not give what it was".into(),
+        });
+    }
+    let tree = state.replay.whole_tree(&grown.leaves, &grown.update.nodes);
+    checkpoint::write(segments, tree, (log, commit))
 }
 
 fn rebuild(

@@ -244,7 +244,9 @@ impl Catalogue {
         if touched {
             self.remove_checkpoint()?;
             if self.all_staged()?.is_empty() && report.segments_left.is_empty() {
-                self.write_checkpoint(&commit)?;
+                // What it was can be what is damaged.
+                self.write_checkpoint(&commit)
+                    .or_else(|error| self.replay_checkpoint(&commit).map_err(|_| error))?;
             }
         }
         Ok(report)

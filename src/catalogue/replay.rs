@@ -13,19 +13,33 @@ use serde::de::DeserializeOwned;
 
 use super::CatalogueError;
 use super::checkpoint::{Base, CheckpointNode, Known, Tree, order};
-use super::commit::Commit;
+use super::commit::{Commit, Totals};
 use super::db::Db;
 use super::item::{LeafSummary, Prune, Unstage};
 use super::leaf::RecordPlace;
 use super::open::Head;
 use super::records::{Blocks, SegmentBlocks};
-use super::tree::{VolumeNode, Volumes, update};
+use super::tree::{TreeUpdate, VolumeNode, Volumes, update};
 use super::value::LeafValue;
 use crate::segment::{BlockKind, BlockPlace, ScannedBlock, SegmentFolder, SegmentReader};
 
+/// A leaf, and what is known of it.
+type Placed<'a> = (&'a LeafKey, &'a LeafValue);
+
+/// What a tree became.
+pub(super) struct Grown<'a> {
+    /// The leaves that changed, by depth and path.
+    pub leaves: Vec<Placed<'a>>,
+    pub update: TreeUpdate,
+    /// Counts over all leaves.
+    pub totals: Totals,
+    /// Leaves that were not there.
+    new: u64,
+}
+
 /// Leaves and nodes of a whole tree, by depth and path, and its commit.
 pub(super) type WholeTree<'a> = (
-    &'a [(&'a LeafKey, &'a LeafValue)],
+    &'a [Placed<'a>],
     &'a [(Vec<u8>, Option<Digest>)],
     &'a Commit,
 );
@@ -183,6 +197,68 @@ impl Replay {
         }
     }
 
+    /// What the leaves add up to, where there are no others.
+    ///
+    /// Errors: `CatalogueError`.
+    pub(super) fn grown_alone(&self) -> Result<Grown<'_>, CatalogueError> {
+        let leaves = self.sorted();
+        let mut totals = Totals::default();
+        let mut volumes = Volumes::new();
+        for &(key, value) in &leaves {
+            totals.replace(None, value);
+            if value.bare.is_some() {
+                volumes.insert(key.as_bytes().to_vec(), self.bare_node(value));
+            }
+        }
+        let digests = leaves.iter().map(|(key, value)| (*key, value.digest));
+        let update = update(None, digests, &volumes)?;
+        let new = leaves.len() as u64;
+        Ok(Grown {
+            leaves,
+            update,
+            totals,
+            new,
+        })
+    }
+
+    fn sorted(&self) -> Vec<Placed<'_>> {
+        let mut leaves: Vec<Placed<'_>> = self.tree.iter().collect();
+        leaves.sort_unstable_by_key(|(key, _)| order(key.as_bytes()));
+        leaves
+    }
+
+    fn bare_node(&self, value: &LeafValue) -> VolumeNode {
+        VolumeNode::Bare(self.nodes.get(&value.place).copied().flatten())
+    }
+
+    /// What the leaves that changed since the base of the index make of its tree.
+    ///
+    /// Errors: `CatalogueError`.
+    fn grown_on(&self, db: &Db, base: Totals) -> Result<Grown<'_>, CatalogueError> {
+        let leaves = self.sorted();
+        let (mut totals, mut new) = (base, 0);
+        let mut volumes = Volumes::new();
+        for &(key, value) in &leaves {
+            let old = db.leaf(key.as_bytes())?;
+            totals.replace(old.as_ref(), value);
+            new += u64::from(old.is_none());
+            let node = match (value.bare, old.and_then(|old| old.bare)) {
+                (Some(_), _) => self.bare_node(value),
+                (None, Some(_)) => VolumeNode::Open,
+                (None, None) => continue,
+            };
+            volumes.insert(key.as_bytes().to_vec(), node);
+        }
+        let digests = leaves.iter().map(|(key, value)| (*key, value.digest));
+        let update = update(Some(db), digests, &volumes)?;
+        Ok(Grown {
+            leaves,
+            update,
+            totals,
+            new,
+        })
+    }
+
     /// Writes into the index what changed since its base, if it has one; else
     /// all. A whole tree becomes a base by `write_base`. Says what the tree is,
     /// whether it is the last commit's, and how many leaves it has.
@@ -194,26 +270,10 @@ impl Replay {
         write_base: impl FnOnce(WholeTree<'_>) -> Result<Option<Base>, CatalogueError>,
     ) -> Result<(Option<Head>, bool, u64), CatalogueError> {
         let base = db.base_counts();
-        let (mut totals, mut count) = base.unwrap_or_default();
-        let mut leaves: Vec<(&LeafKey, &LeafValue)> = self.tree.iter().collect();
-        leaves.sort_unstable_by_key(|(key, _)| order(key.as_bytes()));
-        let mut volumes = Volumes::new();
-        for &(key, value) in &leaves {
-            let old = match base {
-                Some(_) => db.leaf(key.as_bytes())?,
-                None => None,
-            };
-            totals.replace(old.as_ref(), value);
-            count += u64::from(old.is_none());
-            let node = match (value.bare, old.and_then(|old| old.bare)) {
-                (Some(_), _) => VolumeNode::Bare(self.nodes.get(&value.place).copied().flatten()),
-                (None, Some(_)) => VolumeNode::Open,
-                (None, None) => continue,
-            };
-            volumes.insert(key.as_bytes().to_vec(), node);
-        }
-        let digests = leaves.iter().map(|(key, value)| (*key, value.digest));
-        let grown = update(base.map(|_| db), digests, &volumes)?;
+        let grown = match base {
+            Some((totals, _)) => self.grown_on(db, totals)?,
+            None => self.grown_alone()?,
+        };
         let blocks = self.blocks.iter();
         db.set_blocks(blocks.map(|(&id, &place)| (id, Some(place))))?;
         for (&number, &commit) in &self.commits {
@@ -225,28 +285,28 @@ impl Replay {
                 number: self.number,
                 snapshot: commit.snapshot()?,
                 commit: commit.clone(),
-                totals,
+                totals: grown.totals,
             }),
         };
         let root = match &head {
             None => root_digest(None),
             Some(head) => head.snapshot.root,
         };
-        let is_whole = root == grown.root;
+        let is_whole = root == grown.update.root;
+        let (leaves, nodes) = (&grown.leaves, &grown.update.nodes);
         let written = match (&head, base) {
             (Some(head), None) if is_whole && self.staged.is_empty() => {
-                write_base((&leaves, &grown.nodes, &head.commit))?
+                write_base((leaves, nodes, &head.commit))?
             }
             _ => None,
         };
         match (written, base) {
             (Some(base), _) => db.set_base(base)?,
-            (None, None) => db.fill(&leaves, &grown.nodes)?,
+            (None, None) => db.fill(leaves, nodes)?,
             (None, Some(_)) => {
                 let leaves = leaves.iter().map(|&(key, value)| (key.clone(), *value));
-                let leaves: Vec<_> = leaves.collect();
-                db.apply(&leaves)?;
-                db.set_nodes(&grown.nodes)?;
+                db.apply(&leaves.collect::<Vec<_>>())?;
+                db.set_nodes(nodes)?;
             }
         }
         let staged: Vec<(LeafKey, LeafValue)> = self
@@ -255,7 +315,8 @@ impl Replay {
             .map(|(key, value)| (key.clone(), *value))
             .collect();
         db.stage(&staged)?;
-        Ok((head, is_whole, count))
+        let before = base.map_or(0, |(_, leaves)| leaves);
+        Ok((head, is_whole, before + grown.new))
     }
 }
 
@@ -263,14 +324,9 @@ impl Replay {
     /// What a checkpoint is written from, of a tree without a base.
     pub(super) fn whole_tree<'a>(
         &'a self,
-        leaves: &'a [(&'a LeafKey, &'a LeafValue)],
+        leaves: &'a [Placed<'a>],
         nodes: &'a [(Vec<u8>, Option<Digest>)],
-    ) -> Tree<
-        impl Iterator<Item = Result<((LeafKey, LeafValue), Option<Digest>), CatalogueError>>,
-        impl Iterator<Item = Result<CheckpointNode, CatalogueError>>,
-        impl Iterator<Item = Result<(u64, BlockPlace), CatalogueError>>,
-        impl Iterator<Item = Result<(u64, (u64, i64)), CatalogueError>>,
-    > {
+    ) -> Tree<'a> {
         let leaves = leaves.iter().map(|&(key, value)| {
             let node = self.nodes.get(&value.place).copied().flatten();
             Ok(((key.clone(), *value), node))
@@ -281,14 +337,12 @@ impl Replay {
         });
         let nodes = nodes.sorted_unstable_by(|one, two| order(&one.path).cmp(&order(&two.path)));
         let blocks = self.blocks.iter().map(|(&id, &place)| (id, place));
+        let commits = self.commits.iter();
         Tree {
-            leaves,
-            nodes: nodes.map(Ok),
-            blocks: blocks.sorted_unstable_by_key(|(id, _)| *id).map(Ok),
-            commits: self
-                .commits
-                .iter()
-                .map(|(&number, &commit)| Ok((number, commit))),
+            leaves: Box::new(leaves),
+            nodes: Box::new(nodes.map(Ok)),
+            blocks: Box::new(blocks.sorted_unstable_by_key(|(id, _)| *id).map(Ok)),
+            commits: Box::new(commits.map(|(&number, &commit)| Ok((number, commit)))),
         }
     }
 }

@@ -118,6 +118,11 @@ impl BlockFile {
         Ok(Some(file))
     }
 
+    /// Bytes of the file.
+    pub fn bytes(&self) -> u64 {
+        self.length
+    }
+
     /// That `what` of the block at byte `offset` is not what was written.
     pub fn damaged(&self, offset: u64, what: &'static str) -> SegmentError {
         SegmentError::Damaged {

@@ -100,6 +100,11 @@ impl Base {
         self.leaves.count
     }
 
+    /// Bytes of the file.
+    pub(in crate::catalogue) fn bytes(&self) -> u64 {
+        self.file.bytes()
+    }
+
     /// A leaf.
     ///
     /// Errors here and below: `CatalogueError` of a block that is not as it was.

@@ -19,13 +19,19 @@ use crate::segment::{BlockFile, BlockFileWriter, BlockKind, BlockPlace, LogEnd, 
 /// Bytes of items in one block, before compression: what is read to find one.
 const BLOCK_BYTES: usize = 32 * 1024;
 
+/// Items as they come; an error ends what is written.
+pub(in crate::catalogue) type Coming<'a, T> =
+    Box<dyn Iterator<Item = Result<T, CatalogueError>> + 'a>;
+
 /// What a checkpoint is written from; leaves and nodes by depth and path.
-pub(in crate::catalogue) struct Tree<L, N, B, C> {
+pub(in crate::catalogue) struct Tree<'a> {
     /// Each with the digest of the volume's node, if it is bare.
-    pub leaves: L,
-    pub nodes: N,
-    pub blocks: B,
-    pub commits: C,
+    pub leaves: Coming<'a, (Leaf, Option<Digest>)>,
+    pub nodes: Coming<'a, CheckpointNode>,
+    /// By id.
+    pub blocks: Coming<'a, (u64, BlockPlace)>,
+    /// By number: the block, and when it was accepted.
+    pub commits: Coming<'a, (u64, (u64, i64))>,
 }
 
 /// Packs items into blocks of one kind.
@@ -110,12 +116,7 @@ fn run<T: Item, S: Serialize>(
 /// Errors: `CatalogueError`; the checkpoint before is then still there.
 pub(in crate::catalogue) fn write(
     segments: &SegmentFolder,
-    tree: Tree<
-        impl Iterator<Item = Result<(Leaf, Option<Digest>), CatalogueError>>,
-        impl Iterator<Item = Result<CheckpointNode, CatalogueError>>,
-        impl Iterator<Item = Result<(u64, BlockPlace), CatalogueError>>,
-        impl Iterator<Item = Result<(u64, (u64, i64)), CatalogueError>>,
-    >,
+    tree: Tree<'_>,
     (log, commit): (LogEnd, &Commit),
 ) -> Result<Base, CatalogueError> {
     let mut writer = BlockFileWriter::new(segments, CHECKPOINT)?;

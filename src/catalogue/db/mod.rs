@@ -152,15 +152,13 @@ impl Db {
         self.base().is_some()
     }
 
+    /// Bytes of the base's file; 0 without one.
+    pub(super) fn base_bytes(&self) -> u64 {
+        self.base().map_or(0, |base| base.bytes())
+    }
+
     /// What a checkpoint is written from. The tree may not change meanwhile.
-    pub(super) fn tree(
-        &self,
-    ) -> Tree<
-        impl Iterator<Item = Result<((LeafKey, LeafValue), Option<Digest>), CatalogueError>>,
-        impl Iterator<Item = Result<CheckpointNode, CatalogueError>>,
-        impl Iterator<Item = Result<(u64, BlockPlace), CatalogueError>>,
-        impl Iterator<Item = Result<(u64, (u64, i64)), CatalogueError>>,
-    > {
+    pub(super) fn tree(&self) -> Tree<'_> {
         let leaves = self.leaves_below(&[]).map(|leaf| {
             let (key, value) = leaf?;
             let node = match value.bare {
@@ -170,10 +168,10 @@ impl Db {
             Ok(((key, value), node))
         });
         Tree {
-            leaves,
-            nodes: self.upper_nodes(),
-            blocks: self.blocks(),
-            commits: self.commits(),
+            leaves: Box::new(leaves),
+            nodes: Box::new(self.upper_nodes()),
+            blocks: Box::new(self.blocks()),
+            commits: Box::new(self.commits()),
         }
     }
 
