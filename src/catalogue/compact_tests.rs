@@ -114,6 +114,8 @@ fn a_rotten_base_is_made_again() {
     let store = folder.path().join("store");
     let catalogue = small(&store);
     let expected = history(&catalogue).pop().unwrap();
+    let newest = catalogue.commit_record().unwrap();
+    catalogue.write_checkpoint(&newest).unwrap();
     catalogue.close().unwrap();
     let checkpoint = store.join("checkpoint");
     let whole = fs::read(&checkpoint).unwrap();

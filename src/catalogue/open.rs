@@ -476,7 +476,7 @@ impl Catalogue {
         let log = self.log().end();
         let base = rebuild::replayed_base(&self.segments, (log, commit))?;
         let _alone = self.head.write().unwrap_or_else(PoisonError::into_inner);
-        self.db.set_base(base)?;
+        self.db.rebase(base)?;
         *last = log;
         Ok(())
     }
@@ -486,7 +486,7 @@ impl Catalogue {
         let base = checkpoint::write(&self.segments, self.db.tree(), (log, commit))?;
         // Nobody has a view while the tables are emptied.
         let _alone = self.head.write().unwrap_or_else(PoisonError::into_inner);
-        self.db.set_base(base)
+        self.db.rebase(base)
     }
 
     /// Writes a checkpoint now; nothing may be staged.

@@ -157,7 +157,7 @@ fn open_clean(
     let db = Db::open(index, segments.seal())?;
     if marked.checkpoint != LogEnd::EMPTY {
         match Base::open(segments)? {
-            Some((base, _)) if base.log == marked.checkpoint => db.set_base_of(base),
+            Some((base, _)) if base.log == marked.checkpoint => db.set_base(base),
             _ => return Ok(None),
         }
     }
@@ -337,7 +337,7 @@ fn rebuild(
     let db = Db::open(index, segments.seal())?;
     let from_checkpoint = base.is_some();
     match base {
-        Some(base) => db.set_base(base)?,
+        Some(base) => db.rebase(base)?,
         None => {
             // It is not believed, and of a damaged store there is none: it would
             // hide what is missing.

@@ -301,7 +301,7 @@ impl Replay {
             _ => None,
         };
         match (written, base) {
-            (Some(base), _) => db.set_base(base)?,
+            (Some(base), _) => db.rebase(base)?,
             (None, None) => db.fill(leaves, nodes)?,
             (None, Some(_)) => {
                 let leaves = leaves.iter().map(|&(key, value)| (key.clone(), *value));

@@ -135,15 +135,15 @@ impl Db {
     /// what changes from now on.
     ///
     /// Errors: `CatalogueError`.
-    pub(super) fn set_base(&self, base: Base) -> Result<(), CatalogueError> {
-        self.set_base_of(base);
+    pub(super) fn rebase(&self, base: Base) -> Result<(), CatalogueError> {
+        self.set_base(base);
         let tables = [&self.leaves, &self.nodes, &self.changed, &self.committed];
         tables.into_iter().try_for_each(Table::clear)?;
         self.lacking.clear()
     }
 
     /// Puts the tree of a checkpoint below what the tables say changed since.
-    pub(super) fn set_base_of(&self, base: Base) {
+    pub(super) fn set_base(&self, base: Base) {
         *self.base.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(base));
     }
 

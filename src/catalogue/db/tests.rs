@@ -122,7 +122,7 @@ proptest! {
             every.extend(edits);
             if checkpoint {
                 let end = (LogEnd::EMPTY, &commit);
-                based.set_base(checkpoint::write(&segments, based.tree(), end).unwrap()).unwrap();
+                based.rebase(checkpoint::write(&segments, based.tree(), end).unwrap()).unwrap();
             }
             prop_assert_eq!(answers(&one, &every, sequence), answers(&based, &every, sequence));
         }
