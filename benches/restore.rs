@@ -14,7 +14,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use rayon::prelude::*;
 use site::{Site, number, order, spread};
 
@@ -38,32 +38,49 @@ fn main() -> Result<()> {
     let patients = patients(&site.path("storage/volumes"))?;
     let files: usize = patients.iter().map(|(_, files)| files.len()).sum();
     let mut seconds = [const { Vec::new() }; RIVALS.len()];
+    let mut busy = [const { Vec::new() }; RIVALS.len()];
     for run in 0..runs {
         for rival in order(run, RIVALS.len()) {
             // What was removed just now slows ext4 down: nothing is, before the end.
             let to = site.path(&format!("to{run}-{rival}"));
             rustix::fs::sync();
-            let begun = Instant::now();
+            let (begun, worked) = (Instant::now(), processor()?);
             match rival {
                 0 => plain(&patients, &to)?,
                 _ => restore(&site, &to, files)?,
             }
             seconds[rival].push(begun.elapsed().as_secs_f64());
+            busy[rival].push(processor()? - worked);
         }
     }
     println!(
-        "\n{files} files, {runs} runs each\n\n| work | median s | min-max s | files/s | of the disk's rate |\n|---|---|---|---|---|"
+        "\n{files} files, {runs} runs each\n\n| work | median s | min-max s | processor s | files/s | of the disk's rate |\n|---|---|---|---|---|---|"
     );
     let disk = spread(seconds[0].clone()).0;
-    for (name, seconds) in RIVALS.iter().zip(seconds) {
+    for (name, (seconds, busy)) in RIVALS.iter().zip(seconds.into_iter().zip(busy)) {
         let (median, least, greatest) = spread(seconds);
         println!(
-            "| {name} | {median:.2} | {least:.2}-{greatest:.2} | {:.0} | {:.2} x |",
+            "| {name} | {median:.2} | {least:.2}-{greatest:.2} | {:.2} | {:.0} | {:.2} x |",
+            spread(busy).0,
             files as f64 / median,
             disk / median
         );
     }
     Ok(())
+}
+
+/// Seconds that processors worked for this process and those that it waited for,
+/// in the kernel too.
+fn processor() -> Result<f64> {
+    // The second field, a name in brackets, may hold anything.
+    let stat = fs::read_to_string("/proc/self/stat")?;
+    let (_, fields) = stat
+        .rsplit_once(')')
+        .context("/proc/self/stat has no name")?;
+    let ticks = fields.split_whitespace().skip(11).take(4);
+    let ticks: Result<Vec<f64>, _> = ticks.map(str::parse::<f64>).collect();
+    // USER_HZ is 100 wherever Linux runs.
+    Ok(ticks?.iter().sum::<f64>() / 100.0)
 }
 
 /// All files, by patient directory (or whatever lies at that depth).

@@ -93,6 +93,7 @@ fuzz_target!(|steps: Vec<Step>| {
         let (frame, next) = match (&step, &model) {
             (Step::Offer { own_key, sequence, leaves, apart }, model) => {
                 let next = (*own_key && *model == Model::Asked).then_some(Model::Proving {
+                    is_first: true,
                     last: None,
                     leaves: 0,
                     leaves_max: if *apart { 0 } else { u64::from(*leaves) },

@@ -137,3 +137,40 @@ fn a_volume_becomes_bare_and_whole_again() {
     assert_eq!(root(&catalogue), oracle_root(&rest));
     assert_eq!(catalogue.snapshot().unwrap().leaves, 2);
 }
+
+/// [S9-29] of a bare volume nothing else counts, also where the records that said
+/// that its leaves are left out were damaged.
+#[test]
+fn what_lies_below_a_bare_volume_counts_no_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    let catalogue = Catalogue::open(&store, None, &Silent).unwrap();
+    commit(&catalogue, 1, &HIDDEN.map(|leaf| (leaf, &b"something"[..]))).unwrap();
+    commit(&catalogue, 2, &[("F/L/a", b"first")]).unwrap();
+    let bare = bare_of(&digests(&catalogue, VOLUME));
+    let left_out = HIDDEN[1..].iter();
+    let left_out = left_out.map(|leaf| LeafRecord::left_out(key(leaf), 3));
+    catalogue.stage(left_out.collect()).unwrap();
+    catalogue.stage(vec![LeafRecord::bare(bare, 3)]).unwrap();
+    let staged = catalogue.all_staged().unwrap();
+    commit_staged(&catalogue, 3, &staged).unwrap();
+    let (expected, totals) = (root(&catalogue), catalogue.totals());
+    let emptied = catalogue.leaf(&key(HIDDEN[1])).unwrap().unwrap();
+    let place = catalogue.place(emptied.place.block).unwrap();
+    drop(catalogue);
+    let segment = store.join(format!("segments/{:08}.seg", place.segment));
+    let mut bytes = std::fs::read(&segment).unwrap();
+    bytes[place.offset as usize + 80] ^= 1;
+    std::fs::write(&segment, bytes).unwrap();
+
+    let catalogue = Catalogue::open(&store, None, &Silent).unwrap();
+    let report = catalogue.rebuilt().unwrap();
+    assert_eq!(report.damages.len(), 1, "{report:?}");
+    assert!(report.root_matches, "{report:?}");
+    assert_eq!(root(&catalogue), expected);
+    assert_eq!(catalogue.totals(), totals);
+    for leaf in &HIDDEN[1..] {
+        let value = catalogue.leaf(&key(leaf)).unwrap().unwrap();
+        assert_eq!((value.entries, value.digest), (0, None), "{leaf}");
+    }
+}

@@ -275,6 +275,11 @@ impl StoreState {
         StoreState::replayed(segments, (Replay::default(), None, LogEnd::EMPTY), monitor)
     }
 
+    /// Leaves of the tree that were read from the segments, not the checkpoint.
+    pub fn leaves_read(&self) -> u64 {
+        self.replay.tree.len() as u64
+    }
+
     fn replayed(
         segments: &SegmentFolder,
         (mut replay, base, from): (Replay, Option<Base>, LogEnd),
