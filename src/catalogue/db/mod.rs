@@ -22,7 +22,7 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hikae_protocol::digest::Digest;
 use hikae_protocol::objectpath::{LEAF_DEPTH_MAX, LeafKey};
@@ -42,6 +42,8 @@ use crate::segment::BlockPlace;
 const CACHE_BYTES: u64 = 48 * 1024 * 1024;
 /// Bytes of files that are not worth to be written anew.
 const REST_BYTES: u64 = 1024 * 1024;
+/// How long sled may hold its file after a close.
+const LOCK_MAX: Duration = Duration::from_secs(10);
 /// How long sled may take to write everything out.
 const FLUSH_MAX: Duration = Duration::from_secs(120);
 
@@ -100,13 +102,25 @@ impl Db {
     ///
     /// Errors: `CatalogueError`.
     pub(super) fn open(folder: &Path, seal: Option<&Arc<Seal>>) -> Result<Db, CatalogueError> {
-        let db = sled::Config::new()
+        let config = sled::Config::new()
             .path(folder)
             .cache_capacity(CACHE_BYTES)
             .flush_every_ms(None)
-            .mode(sled::Mode::HighThroughput)
-            .open()
-            .map_err(|error| failed(folder, &error))?;
+            .mode(sled::Mode::HighThroughput);
+        let begun = Instant::now();
+        let db = loop {
+            match config.open() {
+                // A thread of sled's can hold its file for a moment after the
+                // index was closed in this process. Of others the home's lock
+                // keeps away.
+                Err(sled::Error::Io(error))
+                    if error.to_string().contains("acquire lock") && begun.elapsed() < LOCK_MAX =>
+                {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                opened => break opened.map_err(|error| failed(folder, &error))?,
+            }
+        };
         let folder: Arc<Path> = folder.into();
         let names = Names::new(seal);
         let table = |name, head| Table::open(&db, (name, head), &names, &folder);
