@@ -348,11 +348,12 @@ fn rebuild(
             // hide what is missing.
             segments.files().remove(CHECKPOINT)?;
             segments.files().sync_folder("")?;
+            if !damages.is_empty() {
+                replay.drop_unreadable(&segments);
+            }
+            // What is left of the volumes: a record that can't be read says nothing.
             replay.empty_below_bare();
         }
-    }
-    if !damages.is_empty() {
-        replay.drop_unreadable(&segments);
     }
     let mut checkpoint = from;
     let (head, root_matches, leaves) = replay.index(&db, |(leaves, nodes, commit)| {
