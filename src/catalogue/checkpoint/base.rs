@@ -8,7 +8,7 @@ use hikae_protocol::message::{DecodeError, decode};
 use hikae_protocol::pack::Items;
 use hikae_protocol::tree::{ChildKind, NodeDigest, name_in_parent, parent};
 
-use super::run::{Fence, Leaf, Run, items, parsed, within};
+use super::run::{Leaf, Marks, Run, items, parsed, within};
 use super::{
     CHECKPOINT, CheckpointBlock, CheckpointCommit, CheckpointEnd, CheckpointNode, NODE_DEPTH_MAX,
     depth,
@@ -190,39 +190,13 @@ impl Base {
         within(items(blocks), depth, prefix)
     }
 
-    /// The leaves of the blocks whose fence is `wanted`.
-    fn leaves_in(
+    /// The leaves whose marks are `wanted`: so must be those of a block in which
+    /// one is.
+    pub(in crate::catalogue) fn marked(
         &self,
-        wanted: impl Fn(&Fence) -> bool,
+        wanted: impl Fn(Marks) -> bool + Copy,
     ) -> impl Iterator<Item = Result<Leaf, CatalogueError>> {
-        let blocks = self.leaves.blocks(wanted).into_iter();
-        items(blocks.map(|index| self.leaves.block(&self.file, index)))
-    }
-
-    /// Leaves that changed after the signer's commit `sequence`.
-    pub(in crate::catalogue) fn changed_since(
-        &self,
-        sequence: u64,
-    ) -> impl Iterator<Item = Result<Leaf, CatalogueError>> {
-        let leaves = self.leaves_in(move |fence| fence.sequence > sequence);
-        leaves.filter(move |leaf| !matches!(leaf, Ok((_, value)) if value.sequence <= sequence))
-    }
-
-    /// Leaves that the own commits after `number` brought.
-    pub(in crate::catalogue) fn committed_since(
-        &self,
-        number: u64,
-    ) -> impl Iterator<Item = Result<Leaf, CatalogueError>> {
-        let leaves = self.leaves_in(move |fence| fence.commit > number);
-        leaves.filter(move |leaf| !matches!(leaf, Ok((_, value)) if value.commit <= number))
-    }
-
-    /// Leaves with lacking contents.
-    pub(in crate::catalogue) fn lacking(
-        &self,
-    ) -> impl Iterator<Item = Result<Leaf, CatalogueError>> {
-        let leaves = self.leaves_in(|fence| fence.lacking);
-        leaves.filter(|leaf| !matches!(leaf, Ok((_, value)) if value.lacking == 0))
+        self.leaves.marked(&self.file, wanted)
     }
 }
 

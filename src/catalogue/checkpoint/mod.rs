@@ -10,6 +10,7 @@ mod run;
 mod write;
 
 pub(super) use base::{Base, Known};
+pub(super) use run::Marks;
 pub(super) use write::{Tree, write};
 
 use hikae_protocol::digest::Digest;

@@ -11,8 +11,6 @@ use lru::LruCache;
 
 use super::{CheckpointLeaf, CheckpointNode, order};
 use crate::catalogue::CatalogueError;
-use crate::catalogue::item::LeafSummary;
-use crate::catalogue::leaf::RecordPlace;
 use crate::catalogue::replay::wrong;
 use crate::catalogue::value::LeafValue;
 use crate::segment::BlockFile;
@@ -20,14 +18,43 @@ use crate::segment::BlockFile;
 /// Decoded blocks of a run that are kept, at most; each has some hundred items.
 const BLOCKS_MAX: NonZeroUsize = NonZeroUsize::new(64).unwrap();
 
+/// What leaves are looked for by: of a leaf its own, of a block the greatest of
+/// its leaves.
+#[derive(Debug, Clone, Copy, Default)]
+pub(in crate::catalogue) struct Marks {
+    /// The signer's commit.
+    pub sequence: u64,
+    /// The node's own commit.
+    pub commit: u64,
+    /// Contents that are lacking.
+    pub lacking: u32,
+}
+
+impl Marks {
+    pub(in crate::catalogue) fn of(value: &LeafValue) -> Marks {
+        Marks {
+            sequence: value.sequence,
+            commit: value.commit,
+            lacking: value.lacking,
+        }
+    }
+
+    fn max(self, other: Marks) -> Marks {
+        Marks {
+            sequence: self.sequence.max(other.sequence),
+            commit: self.commit.max(other.commit),
+            lacking: self.lacking.max(other.lacking),
+        }
+    }
+}
+
 /// An item that stands in a run by its path.
 pub(super) trait Item: Clone {
     /// The path.
     fn path(&self) -> &[u8];
 
-    /// What is looked for in leaves: the signer's commit, the own one, and
-    /// whether contents are lacking.
-    fn marks(&self) -> (u64, u64, bool);
+    /// What it is looked for by.
+    fn marks(&self) -> Marks;
 
     /// Errors: `DecodeError`.
     fn parse(item: &[u8]) -> Result<Self, DecodeError>;
@@ -36,23 +63,17 @@ pub(super) trait Item: Clone {
 /// A leaf as the index has it.
 pub(super) type Leaf = (LeafKey, LeafValue);
 
-/// The leaf of an item.
-pub(super) fn leaf_of(item: &[u8]) -> Result<(LeafSummary, RecordPlace), DecodeError> {
-    let CheckpointLeaf { summary, place } = decode(item)?;
-    Ok((summary, place))
-}
-
 impl Item for Leaf {
     fn path(&self) -> &[u8] {
         self.0.as_bytes()
     }
 
-    fn marks(&self) -> (u64, u64, bool) {
-        (self.1.sequence, self.1.commit, self.1.lacking > 0)
+    fn marks(&self) -> Marks {
+        Marks::of(&self.1)
     }
 
     fn parse(item: &[u8]) -> Result<Leaf, DecodeError> {
-        let (summary, place) = leaf_of(item)?;
+        let CheckpointLeaf { summary, place } = decode(item)?;
         Ok(LeafValue::of(summary, place))
     }
 }
@@ -62,8 +83,8 @@ impl Item for CheckpointNode {
         &self.path
     }
 
-    fn marks(&self) -> (u64, u64, bool) {
-        (0, 0, false)
+    fn marks(&self) -> Marks {
+        Marks::default()
     }
 
     fn parse(item: &[u8]) -> Result<CheckpointNode, DecodeError> {
@@ -73,15 +94,12 @@ impl Item for CheckpointNode {
 
 /// What is known of a block without reading it.
 #[derive(Debug)]
-pub(super) struct Fence {
+struct Fence {
     /// Where it begins.
     offset: u64,
     /// The path of its first item.
     first: Vec<u8>,
-    /// The greatest numbers of its leaves, and whether any lacks contents.
-    pub sequence: u64,
-    pub commit: u64,
-    pub lacking: bool,
+    marks: Marks,
 }
 
 /// Items of one kind, by depth and path.
@@ -119,17 +137,12 @@ impl<T: Item> Run<T> {
             if before.is_some_and(|before| order(before) >= order(item.path())) {
                 return false;
             }
-            let (sequence, commit, lacking) = item.marks();
             let fence = fence.get_or_insert_with(|| Fence {
                 offset,
                 first: item.path().to_vec(),
-                sequence: 0,
-                commit: 0,
-                lacking: false,
+                marks: Marks::default(),
             });
-            fence.sequence = fence.sequence.max(sequence);
-            fence.commit = fence.commit.max(commit);
-            fence.lacking |= lacking;
+            fence.marks = fence.marks.max(item.marks());
             self.count += 1;
             last = Some(item);
         }
@@ -176,11 +189,16 @@ impl<T: Item> Run<T> {
         first..self.fences.len()
     }
 
-    /// The blocks whose fence is `wanted`.
-    pub(super) fn blocks(&self, wanted: impl Fn(&Fence) -> bool) -> Vec<usize> {
+    /// The items whose marks are `wanted`; only blocks whose marks are so are read.
+    pub(super) fn marked(
+        &self,
+        file: &BlockFile,
+        wanted: impl Fn(Marks) -> bool + Copy,
+    ) -> impl Iterator<Item = Result<T, CatalogueError>> {
         let blocks = self.fences.iter().enumerate();
-        let wanted = blocks.filter(|(_, fence)| wanted(fence));
-        wanted.map(|(index, _)| index).collect()
+        let blocks = blocks.filter(move |(_, fence)| wanted(fence.marks));
+        let items = items(blocks.map(move |(index, _)| self.block(file, index)));
+        items.filter(move |item| item.as_ref().map_or(true, |item| wanted(item.marks())))
     }
 }
 

@@ -39,7 +39,6 @@ struct Packed<'a, 'b> {
     writer: &'a mut BlockFileWriter<'b>,
     kind: BlockKind,
     pack: PackBuilder,
-    items: u64,
 }
 
 impl<'a, 'b> Packed<'a, 'b> {
@@ -48,14 +47,12 @@ impl<'a, 'b> Packed<'a, 'b> {
             writer,
             kind,
             pack: PackBuilder::default(),
-            items: 0,
         }
     }
 
     /// Says where the block begins, if that ended one.
     fn push<T: Serialize>(&mut self, item: &T) -> Result<Option<u64>, CatalogueError> {
         self.pack.push(&encode(item)?);
-        self.items += 1;
         match self.pack.raw_bytes() >= BLOCK_BYTES {
             true => self.flush(),
             false => Ok(None),
@@ -110,6 +107,22 @@ fn run<T: Item, S: Serialize>(
     Ok(run)
 }
 
+/// Writes items that nobody looks for; says how many.
+fn list<S: Serialize>(
+    writer: &mut BlockFileWriter<'_>,
+    kind: BlockKind,
+    items: impl IntoIterator<Item = Result<S, CatalogueError>>,
+) -> Result<u64, CatalogueError> {
+    let mut packed = Packed::new(writer, kind);
+    let mut count = 0;
+    for item in items {
+        packed.push(&item?)?;
+        count += 1;
+    }
+    packed.flush()?;
+    Ok(count)
+}
+
 /// Writes a checkpoint of the tree that is `commit`'s, when the log ends at
 /// `log` and nothing is staged; opens it.
 ///
@@ -134,40 +147,35 @@ pub(in crate::catalogue) fn write(
         Err(error) => Some(Err(error)),
     });
     let nodes = run(&mut writer, BlockKind::CheckpointNodes, nodes)?;
-    let mut packed = Packed::new(&mut writer, BlockKind::CheckpointBlocks);
-    for block in tree.blocks {
-        let (id, BlockPlace { segment, offset }) = block?;
-        if id < log.next_id {
-            packed.push(&CheckpointBlock {
+    let blocks = tree.blocks.filter_map(|block| match block {
+        Ok((id, BlockPlace { segment, offset })) => {
+            (id < log.next_id).then_some(Ok(CheckpointBlock {
                 id,
                 segment,
                 offset,
-            })?;
+            }))
         }
-    }
-    packed.flush()?;
-    let blocks = packed.items;
-    let mut packed = Packed::new(&mut writer, BlockKind::CheckpointCommits);
-    for known in tree.commits {
+        Err(error) => Some(Err(error)),
+    });
+    let blocks = list(&mut writer, BlockKind::CheckpointBlocks, blocks)?;
+    let commits = tree.commits.map(|known| {
         let (number, (block, accepted_ms)) = known?;
-        packed.push(&CheckpointCommit {
+        Ok(CheckpointCommit {
             number,
             block,
             accepted_ms,
-        })?;
-    }
-    packed.flush()?;
-    let commits = packed.items;
-    let mut packed = Packed::new(&mut writer, BlockKind::CheckpointEnd);
-    packed.push(&CheckpointEnd {
+        })
+    });
+    let commits = list(&mut writer, BlockKind::CheckpointCommits, commits)?;
+    let end = CheckpointEnd {
         log,
         commit: commit.clone(),
         leaves: leaves.count,
         nodes: nodes.count,
         blocks,
         commits,
-    })?;
-    packed.flush()?;
+    };
+    list(&mut writer, BlockKind::CheckpointEnd, [Ok(end)])?;
     writer.finish()?;
     let file = BlockFile::open(segments, CHECKPOINT)?;
     let file = file.ok_or_else(|| wrong("the checkpoint that was written is gone"))?;

@@ -15,9 +15,8 @@
 mod table;
 #[cfg(test)]
 mod tests;
+mod tree;
 
-use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -25,13 +24,11 @@ use std::sync::{Arc, PoisonError, RwLock, mpsc};
 use std::time::{Duration, Instant};
 
 use hikae_protocol::digest::Digest;
-use hikae_protocol::objectpath::{LEAF_DEPTH_MAX, LeafKey};
-use hikae_protocol::tree::ChildKind;
-use itertools::{EitherOrBoth, Itertools};
+use hikae_protocol::objectpath::LeafKey;
 
 use self::table::{BATCH_ITEMS, Table, failed};
 use super::CatalogueError;
-use super::checkpoint::{Base, CheckpointNode, NODE_DEPTH_MAX, Tree, depth};
+use super::checkpoint::{Base, depth};
 use super::commit::Totals;
 use super::names::Names;
 use super::value::LeafValue;
@@ -76,25 +73,6 @@ pub(super) struct Db {
 fn head(path: &[u8]) -> [u8; 1] {
     [depth(path)]
 }
-
-/// The depth of the paths directly below the node `path`.
-fn child_depth(path: &[u8]) -> u8 {
-    match path.is_empty() {
-        true => 1,
-        false => depth(path) + 1,
-    }
-}
-
-/// What the paths below `path` begin with.
-fn below(path: &[u8]) -> Vec<u8> {
-    match path.is_empty() {
-        true => vec![],
-        false => [path, b"/"].concat(),
-    }
-}
-
-/// The greatest depth of a leaf.
-const DEEPEST: u8 = 1 + LEAF_DEPTH_MAX as u8;
 
 impl Db {
     /// Opens the index in `folder`, or an empty one; of a sealed store with
@@ -169,24 +147,6 @@ impl Db {
     /// Bytes of the base's file; 0 without one.
     pub(super) fn base_bytes(&self) -> u64 {
         self.base().map_or(0, |base| base.bytes())
-    }
-
-    /// What a checkpoint is written from. The tree may not change meanwhile.
-    pub(super) fn tree(&self) -> Tree<'_> {
-        let leaves = self.leaves_below(&[]).map(|leaf| {
-            let (key, value) = leaf?;
-            let node = match value.bare {
-                Some(_) => self.node(key.as_bytes())?,
-                None => None,
-            };
-            Ok(((key, value), node))
-        });
-        Tree {
-            leaves: Box::new(leaves),
-            nodes: Box::new(self.upper_nodes()),
-            blocks: Box::new(self.blocks()),
-            commits: Box::new(self.commits()),
-        }
     }
 
     /// Counts over the base's leaves, and how many they are.
@@ -268,33 +228,6 @@ impl Db {
         let mut batch = sled::Batch::default();
         self.meta.put(&mut batch, (name.as_bytes(), &[]), value)?;
         self.meta.apply_batch(batch)
-    }
-
-    /// A committed leaf.
-    pub(super) fn leaf(&self, path: &[u8]) -> Result<Option<LeafValue>, CatalogueError> {
-        match (self.leaves.get(&head(path), path)?, self.base()) {
-            (Some(value), _) => self.parsed(&value),
-            (None, Some(base)) => base.leaf(path),
-            (None, None) => Ok(None),
-        }
-    }
-
-    /// The leaf of a value of the table; none: it is gone.
-    fn parsed(&self, value: &[u8]) -> Result<Option<LeafValue>, CatalogueError> {
-        if value.is_empty() {
-            return Ok(None);
-        }
-        let leaf = LeafValue::parse(value);
-        leaf.map(Some).ok_or_else(|| self.leaves.corrupt("leaf"))
-    }
-
-    /// The digest of a value of the table; none: the node is gone.
-    fn parsed_node(&self, value: &[u8]) -> Result<Option<Digest>, CatalogueError> {
-        if value.is_empty() {
-            return Ok(None);
-        }
-        let digest = value.try_into().map(Digest);
-        digest.map(Some).map_err(|_| self.nodes.corrupt("node"))
     }
 
     /// A staged leaf.
@@ -488,20 +421,6 @@ impl Db {
         })
     }
 
-    /// Keys of the leaves with lacking contents.
-    pub(super) fn lacking(&self) -> Result<BTreeSet<LeafKey>, CatalogueError> {
-        let mut keys = BTreeSet::new();
-        for item in self.lacking.in_order() {
-            let (path, _) = item?;
-            let key = LeafKey::parse(&path);
-            keys.insert(key.map_err(|_| self.lacking.corrupt("lacking key"))?);
-        }
-        if let Some(base) = self.base() {
-            self.add(&mut keys, base.lacking(), |value| value.lacking > 0)?;
-        }
-        Ok(keys)
-    }
-
     /// Sets nodes; none removes.
     pub(super) fn set_nodes(
         &self,
@@ -515,152 +434,6 @@ impl Db {
                 self.nodes.put(&mut batch, key, digest)?;
             }
             self.nodes.apply_batch(batch)?;
-        }
-        Ok(())
-    }
-
-    /// The digest of a node.
-    pub(super) fn node(&self, path: &[u8]) -> Result<Option<Digest>, CatalogueError> {
-        match (self.nodes.get(&head(path), path)?, self.base()) {
-            (Some(value), _) => self.parsed_node(&value),
-            (None, Some(base)) => base.node(path),
-            (None, None) => Ok(None),
-        }
-    }
-
-    /// The children of a node that are of `kind`, with their paths.
-    pub(super) fn children(
-        &self,
-        node: &[u8],
-        kind: ChildKind,
-    ) -> Result<BTreeMap<Vec<u8>, Option<Digest>>, CatalogueError> {
-        let depth = child_depth(node);
-        let table = match kind {
-            ChildKind::Leaf => &self.leaves,
-            ChildKind::Node => &self.nodes,
-        };
-        let changed: Result<Vec<_>, _> = table.below(&[depth], node).collect();
-        let mut children = BTreeMap::new();
-        match (self.base(), kind) {
-            (Some(base), ChildKind::Leaf) => {
-                for leaf in base.leaves_at(depth, below(node)) {
-                    let (key, value) = leaf?;
-                    children.insert(key.as_bytes().to_vec(), value.digest);
-                }
-            }
-            (Some(base), ChildKind::Node) => {
-                let nodes = base.nodes_at(depth, below(node))?.into_iter();
-                children.extend(nodes.map(|(path, digest)| (path, Some(digest))));
-            }
-            (None, _) => {}
-        }
-        for (path, value) in changed? {
-            let digest = match kind {
-                ChildKind::Leaf => self.parsed(&value)?.and_then(|leaf| leaf.digest),
-                ChildKind::Node => self.parsed_node(&value)?,
-            };
-            children.insert(path, digest);
-        }
-        Ok(children)
-    }
-
-    /// Every leaf of the tree at or below the node or leaf `path`, by depth and
-    /// path. The tree may not change meanwhile.
-    pub(super) fn leaves_below(
-        &self,
-        path: &[u8],
-    ) -> impl Iterator<Item = Result<(LeafKey, LeafValue), CatalogueError>> {
-        let key = |path: &[u8]| LeafKey::parse(path).map_err(|_| self.leaves.corrupt("leaf key"));
-        let own = match path.is_empty() {
-            true => None,
-            false => self.leaf(path).transpose(),
-        };
-        let own = own.map(|value| Ok((key(path)?, value?)));
-        let path = path.to_vec();
-        let deeper = child_depth(&path)..=DEEPEST;
-        let deeper = deeper.flat_map(move |depth| self.leaves_at(depth, &path));
-        own.into_iter().chain(deeper)
-    }
-
-    /// The leaves of one depth below a path, in order.
-    fn leaves_at(
-        &self,
-        depth: u8,
-        path: &[u8],
-    ) -> impl Iterator<Item = Result<(LeafKey, LeafValue), CatalogueError>> + use<'_> {
-        let base = self.base().into_iter();
-        let prefix = below(path);
-        let base = base.flat_map(move |base| base.leaves_at(depth, prefix.clone()));
-        let changed = self.leaves.sorted_below(&[depth], path).map(|item| {
-            let (path, value) = item?;
-            let key = LeafKey::parse(&path);
-            let key = key.map_err(|_| self.leaves.corrupt("leaf key"))?;
-            Ok((key, self.parsed(&value)?))
-        });
-        let base = base.map(|leaf| leaf.map(|(key, value)| (key, Some(value))));
-        overlaid(base, changed, |(key, _)| key.as_bytes())
-            .filter_map(|leaf| leaf.map(|(key, value)| Some((key, value?))).transpose())
-    }
-
-    /// Every node that a checkpoint has, by depth and path. The tree may not
-    /// change meanwhile.
-    pub(super) fn upper_nodes(
-        &self,
-    ) -> impl Iterator<Item = Result<CheckpointNode, CatalogueError>> {
-        (0..=NODE_DEPTH_MAX).flat_map(|depth| {
-            let base = self.base().into_iter();
-            let base = base.flat_map(move |base| base.written_nodes(depth, vec![]));
-            let base = base.map(|node| node.map(|node| (node.path, Some(node.digest))));
-            let changed = self.nodes.sorted_below(&[depth], &[]);
-            let changed = changed.map(|item| {
-                let (path, value) = item?;
-                Ok((path, self.parsed_node(&value)?))
-            });
-            overlaid(base, changed, |(path, _)| path).filter_map(|node| {
-                let node = node.map(|(path, digest)| {
-                    Some(CheckpointNode {
-                        path,
-                        digest: digest?,
-                    })
-                });
-                node.transpose()
-            })
-        })
-    }
-
-    /// Keys of the leaves that changed after the signer's commit `sequence`.
-    pub(super) fn changed_since(&self, sequence: u64) -> Result<BTreeSet<LeafKey>, CatalogueError> {
-        let mut keys = numbered_after(&self.changed, sequence, "changed key")?;
-        if let Some(base) = self.base() {
-            let leaves = base.changed_since(sequence);
-            self.add(&mut keys, leaves, |value| value.sequence > sequence)?;
-        }
-        Ok(keys)
-    }
-
-    /// Keys of the leaves that the own commits after `number` brought.
-    pub(super) fn committed_since(&self, number: u64) -> Result<BTreeSet<LeafKey>, CatalogueError> {
-        let mut keys = numbered_after(&self.committed, number, "committed key")?;
-        if let Some(base) = self.base() {
-            let leaves = base.committed_since(number);
-            self.add(&mut keys, leaves, |value| value.commit > number)?;
-        }
-        Ok(keys)
-    }
-
-    /// Adds the leaves of the base that are still so.
-    fn add(
-        &self,
-        keys: &mut BTreeSet<LeafKey>,
-        leaves: impl Iterator<Item = Result<(LeafKey, LeafValue), CatalogueError>>,
-        is_so: impl Fn(LeafValue) -> bool,
-    ) -> Result<(), CatalogueError> {
-        let is_newest = self.leaves.is_empty();
-        for leaf in leaves {
-            let (key, _) = leaf?;
-            if is_newest || self.leaf(key.as_bytes())?.is_some_and(&is_so) {
-                keys.insert(key);
-            }
         }
         Ok(())
     }
@@ -703,35 +476,4 @@ impl Db {
         }
         self.blocks.apply_batch(batch)
     }
-}
-
-/// Keys of a table that is ordered by a number first.
-fn numbered_after(
-    table: &Table,
-    number: u64,
-    what: &'static str,
-) -> Result<BTreeSet<LeafKey>, CatalogueError> {
-    let from = number.saturating_add(1).to_be_bytes();
-    let keys = table.from(from).map(|item| {
-        let (path, _) = item?;
-        LeafKey::parse(&path).map_err(|_| table.corrupt(what))
-    });
-    keys.collect()
-}
-
-/// Items in order, those of `changed` instead of those of `base` with the same
-/// path; errors come where they are met.
-fn overlaid<T>(
-    base: impl Iterator<Item = Result<T, CatalogueError>>,
-    changed: impl Iterator<Item = Result<T, CatalogueError>>,
-    path: impl Fn(&T) -> &[u8],
-) -> impl Iterator<Item = Result<T, CatalogueError>> {
-    let merged = base.merge_join_by(changed, move |base, changed| match (base, changed) {
-        (Ok(base), Ok(changed)) => path(base).cmp(path(changed)),
-        (Err(_), _) => Ordering::Less,
-        (_, Err(_)) => Ordering::Greater,
-    });
-    merged.map(|item| match item {
-        EitherOrBoth::Left(item) | EitherOrBoth::Right(item) | EitherOrBoth::Both(_, item) => item,
-    })
 }

@@ -1,6 +1,7 @@
 //! An index with a base answers as one without.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use hikae_protocol::digest::Digest;
@@ -96,6 +97,43 @@ fn answers(db: &Db, edits: &BTreeMap<LeafKey, Edit>, last: u64) -> String {
     said.join("\n")
 }
 
+/// A node is a node's child; below the deepest leaves, which have as many
+/// components, is none.
+#[test]
+fn below_a_leaf_is_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = Db::open(&folder.path().join("index"), None).unwrap();
+    let deepest = LeafKey::parse(b"A/L/a/a/a").unwrap();
+    let edits = BTreeMap::from([(deepest.clone(), Some((Some(1), false)))]);
+    edit(&db, &edits, 1);
+    let before = answers(&db, &edits, 1);
+    based(&db, folder.path());
+    for kind in [ChildKind::Leaf, ChildKind::Node] {
+        assert!(db.children(deepest.as_bytes(), kind).unwrap().is_empty());
+    }
+    assert_eq!(answers(&db, &edits, 1), before);
+    db.flush().unwrap();
+}
+
+/// Writes a checkpoint of the index, which becomes its base.
+fn based(db: &Db, folder: &Path) {
+    let files = StoreFolder::open(&folder.join("store"), &[SEGMENTS]).unwrap();
+    let segments = SegmentFolder::open(Arc::new(files), None).unwrap();
+    let signer = "8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c";
+    let signed = SignedSnapshot {
+        signer: signer.parse().unwrap(),
+        body: vec![],
+        signature: vec![],
+    };
+    let commit = Commit {
+        number: 1,
+        signed,
+        accepted_ms: 0,
+    };
+    let base = checkpoint::write(&segments, db.tree(), (LogEnd::EMPTY, &commit)).unwrap();
+    db.rebase(base).unwrap();
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
@@ -108,25 +146,20 @@ proptest! {
         any::<bool>(),
     ), 1..7)) {
         let folder = tempfile::tempdir().unwrap();
-        let files = StoreFolder::open(&folder.path().join("store"), &[SEGMENTS]).unwrap();
-        let segments = SegmentFolder::open(Arc::new(files), None).unwrap();
         let seal = is_sealed.then(|| Arc::new(Seal::with_key([7; 16], [9; 32])));
         let one = Db::open(&folder.path().join("one"), seal.as_ref()).unwrap();
-        let based = Db::open(&folder.path().join("based"), seal.as_ref()).unwrap();
-        let signed = SignedSnapshot { signer: "8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c".parse().unwrap(), body: vec![], signature: vec![] };
-        let commit = Commit { number: 1, signed, accepted_ms: 0 };
+        let other = Db::open(&folder.path().join("other"), seal.as_ref()).unwrap();
         let mut every = BTreeMap::new();
         for (sequence, (edits, checkpoint)) in commits.into_iter().enumerate() {
             let sequence = sequence as u64 + 1;
-            prop_assert_eq!(edit(&one, &edits, sequence), edit(&based, &edits, sequence));
+            prop_assert_eq!(edit(&one, &edits, sequence), edit(&other, &edits, sequence));
             every.extend(edits);
             if checkpoint {
-                let end = (LogEnd::EMPTY, &commit);
-                based.rebase(checkpoint::write(&segments, based.tree(), end).unwrap()).unwrap();
+                based(&other, folder.path());
             }
-            prop_assert_eq!(answers(&one, &every, sequence), answers(&based, &every, sequence));
+            prop_assert_eq!(answers(&one, &every, sequence), answers(&other, &every, sequence));
         }
-        based.flush().unwrap();
+        other.flush().unwrap();
         one.flush().unwrap();
     }
 }
