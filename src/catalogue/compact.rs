@@ -170,18 +170,18 @@ impl Catalogue {
         Ok(report)
     }
 
-    /// Writes the checkpoint that a compaction removed. Nobody may be about to
-    /// stage or commit.
+    /// Writes the checkpoint that a compaction removed; where something is staged,
+    /// the next commit does. Nobody may be about to stage or commit.
     ///
     /// Errors: `CatalogueError`.
     pub fn end_compaction(&self, report: &CompactReport) -> Result<(), CatalogueError> {
-        if report.segments_compacted > 0
-            && let Some(commit) = self.commit_record()
-            && self.all_staged()?.is_empty()
-        {
-            self.write_checkpoint(&commit)?;
+        if report.segments_compacted == 0 {
+            return Ok(());
         }
-        Ok(())
+        match self.commit_record() {
+            Some(commit) if self.all_staged()?.is_empty() => self.write_checkpoint(&commit),
+            _ => self.remove_checkpoint(),
+        }
     }
 
     /// The blocks that the states from commit `oldest` on need, and what is

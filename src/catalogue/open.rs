@@ -77,8 +77,8 @@ pub struct Catalogue {
     blocks: RwLock<HashMap<u64, BlockPlace>>,
     pub(super) head: RwLock<Option<Head>>,
     limits: Limits,
-    /// Where the log ended when the base of the index was made. Held while the
-    /// file `checkpoint` is written or removed.
+    /// Where the log ended when the base of the index was made; the begin where
+    /// the file `checkpoint` is missing. Held while that is written or removed.
     checkpoint: Mutex<LogEnd>,
     /// Leaves whose newest records were damaged: what those were.
     pub(super) lost: Mutex<HashMap<LeafKey, LostRecord>>,
@@ -498,11 +498,13 @@ impl Catalogue {
         Ok(())
     }
 
-    /// Removes the checkpoint, durably.
+    /// Removes the checkpoint, durably; the next commit writes one.
     pub(super) fn remove_checkpoint(&self) -> Result<(), CatalogueError> {
-        let _none = self.last_checkpoint();
+        let mut last = self.last_checkpoint();
         self.files.remove(checkpoint::CHECKPOINT)?;
-        Ok(self.files.sync_folder("")?)
+        self.files.sync_folder("")?;
+        *last = LogEnd::EMPTY;
+        Ok(())
     }
 
     fn last_checkpoint(&self) -> MutexGuard<'_, LogEnd> {
@@ -525,11 +527,9 @@ impl Catalogue {
     pub fn close(self) -> Result<(), CatalogueError> {
         self.sync()?;
         if self.db.has_base() && self.files.length(checkpoint::CHECKPOINT)?.is_none() {
-            // A compaction or a repair took it away, and then could write none.
-            match self.commit_record() {
-                Some(commit) if self.all_staged()?.is_empty() => self.write_checkpoint(&commit)?,
-                _ => return Ok(()),
-            }
+            // A compaction or a repair took it away and could write none since:
+            // what the index needs is in the segments alone.
+            return Ok(());
         }
         let end = self.log().end();
         let head = self.head.into_inner();
