@@ -127,16 +127,19 @@ impl LeafPlan {
     }
 
     /// Makes the folders in the staging folder for what is to be placed; gives
-    /// the files that are to be written there, of the plan `number`.
+    /// the files that are to be written there, of the plan `number`. Where the
+    /// tree is `unread`, a leaf that is not there is made in its own place.
     pub(super) fn prepare(
         &mut self,
         number: usize,
         staging: &Staging,
+        unread: bool,
     ) -> Result<Vec<Placement>, PublishError> {
-        let mut placements = Vec::new();
-        let mut made = match self.whole {
-            true => Some(MadeFolders::begin(staging)?),
-            false => None,
+        let mut placements = Vec::with_capacity(self.places.len());
+        let mut made = match (self.whole, unread) {
+            (true, true) => Some(MadeFolders::in_place(staging, &self.directory)?),
+            (true, false) => Some(MadeFolders::begin(staging)?),
+            (false, _) => None,
         };
         for entry in self.steps.iter().flat_map(|steps| &steps.placements) {
             let place = self.places.get(&entry.path).copied();
@@ -191,6 +194,7 @@ impl LeafPlan {
         touched: &mut Touched,
     ) -> Result<PublishReport, PublishError> {
         if let Some(MadeFolders { leaf, .. }) = self.staged_whole.take()
+            && !leaf.is_in_place()
             && !self.show_whole(root, staging, &leaf, touched)?
         {
             self.show_files_of(root, staging, &leaf, touched)?;
@@ -375,6 +379,19 @@ impl MadeFolders {
         let leaf = staging.reserve();
         let lane = staging.folder(&leaf).clone();
         lane.create_directory(&leaf.name)?;
+        Ok(MadeFolders {
+            leaf,
+            made: BTreeSet::new(),
+            lane,
+        })
+    }
+
+    /// The leaf's own folder where it is to be in the end, and those above.
+    fn in_place(staging: &Staging, directory: &[u8]) -> Result<MadeFolders, DiskError> {
+        let leaf = Staged::in_place(directory);
+        let lane = staging.folder(&leaf).clone();
+        let (above, name) = split_last(directory);
+        lane.open_or_create(above)?.create_directory(name)?;
         Ok(MadeFolders {
             leaf,
             made: BTreeSet::new(),

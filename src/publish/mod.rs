@@ -321,7 +321,7 @@ impl Publication<'_> {
                 .par_iter_mut()
                 .enumerate()
                 .with_min_len(TASK_LEAVES)
-                .map(|(at, plan)| plan.prepare(at, self.staging))
+                .map(|(at, plan)| plan.prepare(at, self.staging, self.unread))
                 .collect();
             placing.place(placements?.into_iter().flatten().collect())
         };

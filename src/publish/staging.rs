@@ -22,15 +22,29 @@ pub(super) struct Staging {
     next: AtomicU64,
 }
 
-/// A name in the staging folder.
+/// A name in the staging folder, or in the tree itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Staged {
-    lane: usize,
+    /// None is the tree.
+    lane: Option<usize>,
     /// The name in its lane; of what lies in a folder there its path.
     pub name: Vec<u8>,
 }
 
 impl Staged {
+    /// A name in the tree itself, where nobody reads yet.
+    pub(super) fn in_place(path: &[u8]) -> Staged {
+        Staged {
+            lane: None,
+            name: path.to_vec(),
+        }
+    }
+
+    /// Whether it is in the tree already.
+    pub(super) fn is_in_place(&self) -> bool {
+        self.lane.is_none()
+    }
+
     /// What lies below a folder.
     pub(super) fn below(&self, path: &[u8]) -> Staged {
         Staged {
@@ -60,14 +74,14 @@ impl Staging {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let lane = rayon::current_thread_index().unwrap_or(0) % self.lanes.len();
         Staged {
-            lane,
+            lane: Some(lane),
             name: number.to_string().into_bytes(),
         }
     }
 
     /// The folder that a staged name is in.
     pub(super) fn folder(&self, staged: &Staged) -> &Directory {
-        &self.lanes[staged.lane]
+        staged.lane.map_or(&self.root, |lane| &self.lanes[lane])
     }
 
     /// Removes the folder.
