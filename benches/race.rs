@@ -174,12 +174,12 @@ impl Race {
     fn first_copies(&self, runs: u64, table: &mut Table) -> Result<()> {
         let (_daemon, port) = self.rsync_daemon()?;
         for run in 0..runs {
-            for rival in order(run, 3) {
+            for rival in order(run, 4) {
                 drop_caches();
                 eprintln!(
                     "first copy, run {} of {runs}: {}",
                     run + 1,
-                    ["hikae", "rsync -a", "tar"][rival]
+                    ["hikae", "rsync -a", "tar", "rsync -az"][rival]
                 );
                 if rival == 0 {
                     let name = format!("first{run}");
@@ -205,6 +205,10 @@ impl Race {
                 } else if rival == 1 {
                     let done = self.rsync(port, &[], &self.text(&format!("rsync{run}")))?;
                     table.add("first copy", "rsync -a", done.seconds, done.wire);
+                } else if rival == 3 {
+                    let to = self.text(&format!("rsyncz{run}"));
+                    let done = self.rsync(port, &["-z"], &to)?;
+                    table.add("first copy", "rsync -az", done.seconds, done.wire);
                 } else {
                     let done = self.tar(&self.text(&format!("tar{run}")))?;
                     table.add("first copy", "tar, zstd -3, tar", done.seconds, done.wire);
@@ -263,7 +267,7 @@ impl Race {
             let directories = self.day_directories()?;
             let list = self.path("directories");
             fs::write(&list, directories.join("\n"))?;
-            for rival in order(run, 2) {
+            for rival in order(run, 3) {
                 // What the gateway and the rival wrote is on the disk before
                 // anybody is timed.
                 rustix::fs::sync();
@@ -276,6 +280,16 @@ impl Race {
                         "hikae",
                         begun.elapsed().as_secs_f64(),
                         wire(&report),
+                    );
+                } else if rival == 2 {
+                    let from = format!("--files-from={}", list.display());
+                    let done =
+                        self.rsync(port, &["-rz", "--delete", &from], &self.text("rsyncz0"))?;
+                    table.add(
+                        "a day",
+                        "rsync -rz --delete --files-from",
+                        done.seconds,
+                        done.wire,
                     );
                 } else {
                     // One by one first: these directories are then done for
