@@ -6,5 +6,8 @@
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> std::process::ExitCode {
+    // The allocator asks for huge pages, of which a node that waits would hold
+    // hundreds of megabytes. A kernel without them has nothing to switch off.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
     hikae::cli::main()
 }
