@@ -4,6 +4,7 @@
 //! 3). A value of these types can be joined to a directory without leaving it.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -162,9 +163,10 @@ pub fn split_last(path: &[u8]) -> (&[u8], &[u8]) {
 }
 
 /// A leaf of the tree: `facility/label` and up to three components below.
+/// Clones share it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "Vec<u8>", into = "Vec<u8>")]
-pub struct LeafKey(Box<[u8]>);
+pub struct LeafKey(Arc<[u8]>);
 
 impl LeafKey {
     /// Checks `bytes` and keeps them.
@@ -248,13 +250,13 @@ impl TryFrom<Vec<u8>> for LeafKey {
         if !(2..=2 + LEAF_DEPTH_MAX).contains(&depth) {
             return Err(PathError::LeafDepth(PathText::new(&bytes)));
         }
-        Ok(LeafKey(bytes.into_boxed_slice()))
+        Ok(LeafKey(bytes.into()))
     }
 }
 
 impl From<LeafKey> for Vec<u8> {
     fn from(key: LeafKey) -> Vec<u8> {
-        key.0.into_vec()
+        key.0.to_vec()
     }
 }
 

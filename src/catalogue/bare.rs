@@ -11,7 +11,6 @@ use hikae_protocol::tree::ChildKind;
 use super::CatalogueError;
 use super::commit::Totals;
 use super::open::Catalogue;
-use super::value::LeafValue;
 use super::view::View;
 
 impl Catalogue {
@@ -28,18 +27,16 @@ impl Catalogue {
         totals.unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps the counts by volume up to date, before `staged` is the tree.
-    pub(super) fn count_volumes(
-        &self,
-        staged: &[(LeafKey, LeafValue)],
-    ) -> Result<(), CatalogueError> {
+    /// Keeps the counts by volume up to date, before what is staged is the tree.
+    pub(super) fn count_staged(&self) -> Result<(), CatalogueError> {
         let mut totals = self.volume_totals();
         let Some(totals) = totals.as_mut() else {
             return Ok(());
         };
-        for (key, value) in staged {
+        for leaf in self.db.all_staged() {
+            let (key, value) = leaf?;
             let volume = totals.entry(key.volume().to_vec()).or_default();
-            volume.replace(self.leaf(key)?.as_ref(), value);
+            volume.replace(self.leaf(&key)?.as_ref(), &value);
         }
         Ok(())
     }

@@ -107,8 +107,7 @@ fn a_volume_becomes_bare_and_whole_again() {
         .collect();
     records.push(LeafRecord::bare(bare.clone(), 3));
     catalogue.stage(records).unwrap();
-    let staged = catalogue.all_staged().unwrap();
-    commit_staged(&catalogue, 2, &staged).unwrap();
+    commit_staged(&catalogue, 2).unwrap();
     check(&catalogue);
     for number in [oldest, middle] {
         assert_eq!(catalogue.root_at(number).unwrap(), everything);
@@ -130,8 +129,7 @@ fn a_volume_becomes_bare_and_whole_again() {
     catalogue
         .stage(vec![LeafRecord::left_out(key(VOLUME), 4)])
         .unwrap();
-    let staged = catalogue.all_staged().unwrap();
-    commit_staged(&catalogue, 4, &staged).unwrap();
+    commit_staged(&catalogue, 4).unwrap();
     let rest: BTreeMap<LeafKey, Digest> = digests(&catalogue, "");
     assert_eq!(rest.len(), 2);
     assert_eq!(root(&catalogue), oracle_root(&rest));
@@ -152,8 +150,7 @@ fn what_lies_below_a_bare_volume_counts_no_more() {
     let left_out = left_out.map(|leaf| LeafRecord::left_out(key(leaf), 3));
     catalogue.stage(left_out.collect()).unwrap();
     catalogue.stage(vec![LeafRecord::bare(bare, 3)]).unwrap();
-    let staged = catalogue.all_staged().unwrap();
-    commit_staged(&catalogue, 3, &staged).unwrap();
+    commit_staged(&catalogue, 3).unwrap();
     let (expected, totals) = (root(&catalogue), catalogue.totals());
     let emptied = catalogue.leaf(&key(HIDDEN[1])).unwrap().unwrap();
     let place = catalogue.place(emptied.place.block).unwrap();

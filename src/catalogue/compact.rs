@@ -179,7 +179,7 @@ impl Catalogue {
             return Ok(());
         }
         match self.commit_record() {
-            Some(commit) if self.all_staged()?.is_empty() => self.write_checkpoint(&commit),
+            Some(commit) if !self.has_staged() => self.write_checkpoint(&commit),
             _ => self.remove_checkpoint(),
         }
     }

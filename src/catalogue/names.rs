@@ -197,7 +197,8 @@ mod tests {
             b"F/L".to_vec(),
             Some(hikae_protocol::digest::Digest([1; 32])),
         );
-        db.set_nodes(&[node, (b"F/L/a".to_vec(), None)]).unwrap();
+        db.set_nodes(&[node, (b"F/L/a".to_vec(), None)].into())
+            .unwrap();
         db.set_meta("head", b"planted value").unwrap();
         said.push(format!("{:?}", db.all_staged().collect::<Vec<_>>()));
         for number in [0, 1] {

@@ -15,8 +15,7 @@ use super::commit::{Commit, Totals};
 use super::db::Db;
 use super::item::{Prune, encode};
 use super::leaf::{ContentPlace, RecordPlace};
-use super::tree::TreeUpdate;
-use super::value::LeafValue;
+use super::tree::{Overlay, TreeUpdate};
 use super::{CatalogueError, checkpoint, rebuild};
 use crate::disk::{StoreFiles, StoreFolder};
 use crate::progress::Monitor;
@@ -408,10 +407,12 @@ impl Catalogue {
     /// staged is synced before the commit is written, and the commit before it
     /// is acknowledged.
     ///
+    /// Where a checkpoint is due the leaves go straight into it, and never
+    /// through the tables of what changed since.
+    ///
     /// Errors: `CatalogueError::Root` if they do not add up to its root.
     pub fn commit(
         &self,
-        staged: &[(LeafKey, LeafValue)],
         (update, totals): (&TreeUpdate, Totals),
         snapshot: &VerifiedSnapshot,
         now_ms: i64,
@@ -437,37 +438,49 @@ impl Catalogue {
         let block = self.append(BlockKind::Commit, &pack)?;
         self.append(BlockKind::Commit, &pack)?;
         self.sync()?;
+        let log = self.log().end();
+        let accepted = (commit.number, (block, now_ms));
+        let mut last = self.last_checkpoint();
+        let base = match self.is_checkpoint_due(log, *last) {
+            true => {
+                let tree = self.db.tree(&update.nodes, accepted);
+                let written = checkpoint::write(&self.segments, tree, (log, &commit));
+                // The commit stands without, and a rebuild only takes longer.
+                written
+                    .inspect_err(|error| tracing::warn!(%error, "no checkpoint was written"))
+                    .ok()
+            }
+            false => None,
+        };
+        // Nobody has a view while the tables change.
         let mut head = self.head.write().unwrap_or_else(PoisonError::into_inner);
-        self.count_volumes(staged)?;
-        self.db.apply(staged)?;
-        self.db.set_nodes(&update.nodes)?;
+        self.count_staged()?;
+        match base {
+            Some(base) => {
+                self.db.rebase(base)?;
+                *last = log;
+            }
+            None => {
+                self.db.apply_staged()?;
+                self.db.set_nodes(&update.nodes)?;
+            }
+        }
         self.db.unstage([])?;
-        self.db.set_commit(commit.number, (block, now_ms))?;
+        self.db.set_commit(accepted)?;
         *head = Some(Head {
             number: commit.number,
             commit: commit.clone(),
             snapshot: snapshot.snapshot().clone(),
             totals,
         });
-        drop(head);
-        self.checkpoint_if_due(&commit);
         Ok(commit)
     }
 
-    /// Writes a checkpoint when more was appended since the last one than it
-    /// has bytes, so that it never costs more than the log itself.
-    fn checkpoint_if_due(&self, commit: &Commit) {
-        let log = self.log().end();
-        let mut last = self.last_checkpoint();
-        let appended = log.bytes_since(*last, self.limits.segment_bytes);
-        if appended < self.db.base_bytes().max(self.limits.checkpoint_bytes) {
-            return;
-        }
-        match self.rebase(log, commit) {
-            Ok(()) => *last = log,
-            // The commit stands, and a rebuild only takes longer.
-            Err(error) => tracing::warn!(%error, "no checkpoint was written"),
-        }
+    /// Whether more was appended until `log` than the last checkpoint has
+    /// bytes: so they never cost more than the log itself.
+    fn is_checkpoint_due(&self, log: LogEnd, last: LogEnd) -> bool {
+        let appended = log.bytes_since(last, self.limits.segment_bytes);
+        appended >= self.db.base_bytes().max(self.limits.checkpoint_bytes)
     }
 
     /// Writes a checkpoint from all segments, for the base can't be read.
@@ -481,19 +494,22 @@ impl Catalogue {
         Ok(())
     }
 
-    /// Writes a checkpoint of the tree, which becomes the base of the index.
-    fn rebase(&self, log: LogEnd, commit: &Commit) -> Result<(), CatalogueError> {
-        let base = checkpoint::write(&self.segments, self.db.tree(), (log, commit))?;
-        // Nobody has a view while the tables are emptied.
-        let _alone = self.head.write().unwrap_or_else(PoisonError::into_inner);
-        self.db.rebase(base)
-    }
-
-    /// Writes a checkpoint now; nothing may be staged.
+    /// Writes a checkpoint of the tree, which becomes the base of the index;
+    /// nothing may be staged.
     pub(super) fn write_checkpoint(&self, commit: &Commit) -> Result<(), CatalogueError> {
         let mut last = self.last_checkpoint();
         let log = self.log().end();
-        self.rebase(log, commit)?;
+        let Some(block) = self.db.commit_block(commit.number)? else {
+            return Err(missing(RecordPlace { block: 0, index: 0 }));
+        };
+        let nodes = Overlay::new();
+        let tree = self
+            .db
+            .tree(&nodes, (commit.number, (block, commit.accepted_ms)));
+        let base = checkpoint::write(&self.segments, tree, (log, commit))?;
+        // Nobody has a view while the tables are emptied.
+        let _alone = self.head.write().unwrap_or_else(PoisonError::into_inner);
+        self.db.rebase(base)?;
         *last = log;
         Ok(())
     }

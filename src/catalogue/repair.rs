@@ -243,7 +243,7 @@ impl Catalogue {
         }
         if touched {
             self.remove_checkpoint()?;
-            if self.all_staged()?.is_empty() && report.segments_left.is_empty() {
+            if !self.has_staged() && report.segments_left.is_empty() {
                 // What it was can be what is damaged.
                 self.write_checkpoint(&commit)
                     .or_else(|error| self.replay_checkpoint(&commit).map_err(|_| error))?;

@@ -19,7 +19,7 @@ use super::item::{LeafSummary, Prune, Unstage};
 use super::leaf::RecordPlace;
 use super::open::Head;
 use super::records::{Blocks, SegmentBlocks};
-use super::tree::{TreeUpdate, VolumeNode, Volumes, update};
+use super::tree::{Overlay, TreeUpdate, VolumeNode, Volumes, update};
 use super::value::LeafValue;
 use crate::segment::{BlockKind, BlockPlace, ScannedBlock, SegmentFolder, SegmentReader};
 
@@ -38,11 +38,7 @@ pub(super) struct Grown<'a> {
 }
 
 /// Leaves and nodes of a whole tree, by depth and path, and its commit.
-pub(super) type WholeTree<'a> = (
-    &'a [Placed<'a>],
-    &'a [(Vec<u8>, Option<Digest>)],
-    &'a Commit,
-);
+pub(super) type WholeTree<'a> = (&'a [Placed<'a>], &'a Overlay, &'a Commit);
 
 /// State of a store after some of its blocks.
 #[derive(Default)]
@@ -277,7 +273,7 @@ impl Replay {
         let blocks = self.blocks.iter();
         db.set_blocks(blocks.map(|(&id, &place)| (id, Some(place))))?;
         for (&number, &commit) in &self.commits {
-            db.set_commit(number, commit)?;
+            db.set_commit((number, commit))?;
         }
         let head = match &self.commit {
             None => None,
@@ -325,7 +321,7 @@ impl Replay {
     pub(super) fn whole_tree<'a>(
         &'a self,
         leaves: &'a [Placed<'a>],
-        nodes: &'a [(Vec<u8>, Option<Digest>)],
+        nodes: &'a Overlay,
     ) -> Tree<'a> {
         let leaves = leaves.iter().map(|&(key, value)| {
             let node = self.nodes.get(&value.place).copied().flatten();

@@ -44,16 +44,11 @@ pub(super) fn commit(
         Ok(record)
     });
     catalogue.stage(records.collect::<Result<_, CatalogueError>>()?)?;
-    let staged = catalogue.all_staged()?;
-    commit_staged(catalogue, sequence, &staged)
+    commit_staged(catalogue, sequence)
 }
 
-pub(super) fn commit_staged(
-    catalogue: &Catalogue,
-    sequence: u64,
-    staged: &[(LeafKey, LeafValue)],
-) -> Result<(), CatalogueError> {
-    let (update, totals) = catalogue.with_leaves(staged)?;
+pub(super) fn commit_staged(catalogue: &Catalogue, sequence: u64) -> Result<(), CatalogueError> {
+    let (update, totals) = catalogue.with_staged()?;
     let snapshot = Snapshot {
         cursor: Cursor {
             epoch: Epoch {
@@ -70,7 +65,7 @@ pub(super) fn commit_staged(
         previous: None,
     };
     let signed = VerifiedSnapshot::sign(snapshot, &SigningKey::from_bytes(&[1; 32])).unwrap();
-    catalogue.commit(staged, (&update, totals), &signed, 5)?;
+    catalogue.commit((&update, totals), &signed, 5)?;
     Ok(())
 }
 
@@ -295,17 +290,14 @@ fn a_tree_without_the_signed_root_is_not_committed() {
     let store = tempfile::tempdir().unwrap();
     let before = written(store.path());
     let catalogue = open(store.path());
-    assert!(catalogue.all_staged().unwrap().is_empty());
+    assert!(!catalogue.has_staged());
     let last = catalogue.commit_record().unwrap().signed;
     let signed = VerifiedSnapshot::verify(last.clone(), &last.signer).unwrap();
     let mut record = LeafRecord::empty(LeafKey::parse(b"F/L/b").unwrap());
     record.sequence = 3;
     catalogue.stage(vec![record]).unwrap();
-    let staged = catalogue.all_staged().unwrap();
-    let (update, totals) = catalogue.with_leaves(&staged).unwrap();
-    let error = catalogue
-        .commit(&staged, (&update, totals), &signed, 5)
-        .unwrap_err();
+    let (update, totals) = catalogue.with_staged().unwrap();
+    let error = catalogue.commit((&update, totals), &signed, 5).unwrap_err();
     assert!(matches!(error, CatalogueError::Root { .. }), "{error}");
     assert_eq!(held(&catalogue), before);
     drop(catalogue);
@@ -323,8 +315,8 @@ fn what_is_unstaged_is_not_committed() {
     let before = written(store);
     let keys = ["F/L/a", "F/L/b", "F/L/c"].map(|key| LeafKey::parse(key.as_bytes()).unwrap());
     let staged = |catalogue: &Catalogue| -> Vec<LeafKey> {
-        let staged = catalogue.all_staged().unwrap().into_iter();
-        staged.map(|(key, _)| key).collect()
+        let staged = catalogue.all_staged();
+        staged.map(|leaf| leaf.unwrap().0).collect()
     };
     let catalogue = open(store);
     let stage = |catalogue: &Catalogue| {
@@ -390,8 +382,7 @@ fn a_change_of_a_large_leaf_writes_few_pages() {
         record.commit = sequence;
         record.previous = catalogue.leaf(&key).unwrap().map(|value| value.place);
         catalogue.stage(vec![record.clone()]).unwrap();
-        let staged = catalogue.all_staged().unwrap();
-        commit_staged(&catalogue, sequence, &staged).unwrap();
+        commit_staged(&catalogue, sequence).unwrap();
         let now = catalogue.log_end().offset;
         written.push(now - end);
         end = now;
@@ -473,8 +464,7 @@ fn a_rotten_page_is_missed() {
     let mut record = LeafRecord::empty(key.clone());
     record.change(&[], (0..2000).map(long_named).collect(), 2);
     catalogue.stage(vec![record]).unwrap();
-    let staged = catalogue.all_staged().unwrap();
-    commit_staged(&catalogue, 2, &staged).unwrap();
+    commit_staged(&catalogue, 2).unwrap();
     drop(catalogue);
     let pages = blocks(store)
         .into_iter()

@@ -12,7 +12,6 @@ use super::commit::Totals;
 use super::db::Db;
 use super::open::Catalogue;
 use super::records::Blocks;
-use super::value::LeafValue;
 
 /// Components of the deepest path, less one: the depth of a tree key.
 const DEPTH_MAX: usize = 4;
@@ -23,7 +22,7 @@ pub struct TreeUpdate {
     /// The root of the whole tree.
     pub root: Digest,
     /// Changed nodes by path; none is removed. The root node's path is empty.
-    pub nodes: Vec<(Vec<u8>, Option<Digest>)>,
+    pub nodes: Overlay,
 }
 
 /// What becomes of the node of a volume.
@@ -38,14 +37,27 @@ pub enum VolumeNode {
 /// By `facility/label`: volumes that are bare now, and that were.
 pub type Volumes = BTreeMap<Vec<u8>, VolumeNode>;
 
-type Overlay = BTreeMap<Vec<u8>, Option<Digest>>;
+/// Digests by path; none is removed.
+pub(super) type Overlay = BTreeMap<Vec<u8>, Option<Digest>>;
 
 fn depth(path: &[u8]) -> usize {
     path.iter().filter(|&&byte| byte == b'/').count()
 }
 
+/// A tree that grows volume by volume: only one volume's leaves are in memory.
+struct Growing<'a> {
+    /// None: it grows from nothing.
+    db: Option<&'a Db>,
+    volumes: &'a Volumes,
+    /// The nodes of volumes.
+    below_root: Overlay,
+    /// All other nodes.
+    nodes: Overlay,
+}
+
 /// Computes what the tree of the index, or one that has nothing, becomes with
-/// `changes` to its leaves and with `volumes`; others that are bare stay so.
+/// `changes` to its leaves, of which a later one of a leaf counts, and with
+/// `volumes`; others that are bare stay so.
 ///
 /// Errors: `CatalogueError`.
 pub(super) fn update<'a>(
@@ -53,45 +65,96 @@ pub(super) fn update<'a>(
     changes: impl IntoIterator<Item = (&'a LeafKey, Option<Digest>)>,
     volumes: &Volumes,
 ) -> Result<TreeUpdate, CatalogueError> {
-    let mut leaves: Vec<Overlay> = vec![Overlay::new(); DEPTH_MAX + 1];
-    for (key, digest) in changes {
-        leaves[depth(key.as_bytes())].insert(key.as_bytes().to_vec(), digest);
+    let ordered: BTreeMap<&LeafKey, Option<Digest>> = changes.into_iter().collect();
+    let changes = ordered.into_iter();
+    grow(
+        db,
+        changes.map(|(key, digest)| Ok((key.clone(), digest))),
+        volumes,
+    )
+}
+
+/// The same of changes that come in canonical order, and are not kept.
+fn grow(
+    db: Option<&Db>,
+    changes: impl Iterator<Item = Result<(LeafKey, Option<Digest>), CatalogueError>>,
+    volumes: &Volumes,
+) -> Result<TreeUpdate, CatalogueError> {
+    let mut growing = Growing {
+        db,
+        volumes,
+        below_root: Overlay::new(),
+        nodes: Overlay::new(),
+    };
+    // A leaf that is a volume can stand between other volumes' leaves.
+    let mut at_root = Overlay::new();
+    let mut leaves = levels();
+    let mut volume = Vec::new();
+    for change in changes {
+        let (key, digest) = change?;
+        let path = key.as_bytes();
+        match depth(path) {
+            1 => at_root.insert(path.to_vec(), digest),
+            depth => {
+                if key.volume() != volume {
+                    growing.volume(&volume, std::mem::replace(&mut leaves, levels()))?;
+                    volume = key.volume().to_vec();
+                }
+                leaves[depth].insert(path.to_vec(), digest)
+            }
+        };
     }
-    let mut nodes = Vec::new();
-    let mut below = Overlay::new();
-    // Nodes directly below volumes.
-    let mut at_prefix = Overlay::new();
-    for child_depth in (2..=DEPTH_MAX).rev() {
-        let above = fold_level(db, &leaves[child_depth], &below)?;
-        nodes.extend(below.iter().map(|(path, digest)| (path.clone(), *digest)));
-        at_prefix = below;
-        below = above;
-    }
-    // Of volumes that stay bare the leaves below say nothing.
-    let mut bare = Vec::new();
-    for path in below.keys() {
-        let leaf = db.map(|db| db.leaf(path)).transpose()?.flatten();
-        if leaf.is_some_and(|value| value.bare.is_some()) {
-            bare.push(path.clone());
+    growing.volume(&volume, leaves)?;
+    for path in volumes.keys() {
+        if !growing.below_root.contains_key(path) {
+            growing.volume(path, levels())?;
         }
     }
-    for path in bare {
-        below.remove(&path);
-    }
-    for (path, volume) in volumes {
-        let digest = match volume {
-            VolumeNode::Bare(digest) => *digest,
-            VolumeNode::Open => node(db, path, &leaves[2], &at_prefix)?,
-        };
-        below.insert(path.clone(), digest);
-    }
-    let root = node(db, &[], &leaves[1], &below)?;
-    nodes.extend(below);
-    nodes.push((vec![], root));
+    let mut nodes = growing.nodes;
+    let root = node(db, &[], &at_root, &growing.below_root)?;
+    nodes.extend(growing.below_root);
+    nodes.insert(vec![], root);
     Ok(TreeUpdate {
         root: root_digest(root),
         nodes,
     })
+}
+
+/// Leaves by depth.
+fn levels() -> Vec<Overlay> {
+    vec![Overlay::new(); DEPTH_MAX + 1]
+}
+
+impl Growing<'_> {
+    /// Takes the changed leaves of the volume at `path`, by depth.
+    fn volume(&mut self, path: &[u8], leaves: Vec<Overlay>) -> Result<(), CatalogueError> {
+        let node_of = self.volumes.get(path);
+        if node_of.is_none() && leaves.iter().all(Overlay::is_empty) {
+            return Ok(());
+        }
+        let mut below = Overlay::new();
+        for child_depth in (3..=DEPTH_MAX).rev() {
+            let above = fold_level(self.db, &leaves[child_depth], &below)?;
+            self.nodes.append(&mut below);
+            below = above;
+        }
+        let digest = match node_of {
+            Some(VolumeNode::Bare(digest)) => Some(*digest),
+            // Of a volume that stays bare the leaves below say nothing.
+            None if self.is_bare(path)? => None,
+            None | Some(VolumeNode::Open) => Some(node(self.db, path, &leaves[2], &below)?),
+        };
+        self.nodes.append(&mut below);
+        if let Some(digest) = digest {
+            self.below_root.insert(path.to_vec(), digest);
+        }
+        Ok(())
+    }
+
+    fn is_bare(&self, path: &[u8]) -> Result<bool, CatalogueError> {
+        let leaf = self.db.map(|db| db.leaf(path)).transpose()?.flatten();
+        Ok(leaf.is_some_and(|value| value.bare.is_some()))
+    }
 }
 
 /// The nodes one level up from changed leaves and changed nodes.
@@ -144,18 +207,16 @@ fn node(
 }
 
 impl Catalogue {
-    /// What the tree and its counts become with these leaves.
+    /// What the tree and its counts become with what is staged.
     ///
     /// Errors: `CatalogueError`.
-    pub fn with_leaves(
-        &self,
-        leaves: &[(LeafKey, LeafValue)],
-    ) -> Result<(TreeUpdate, Totals), CatalogueError> {
+    pub fn with_staged(&self) -> Result<(TreeUpdate, Totals), CatalogueError> {
         let mut totals = self.totals();
         let mut volumes = Volumes::new();
-        for (key, value) in leaves {
-            let old = self.leaf(key)?;
-            totals.replace(old.as_ref(), value);
+        for leaf in self.db.all_staged() {
+            let (key, value) = leaf?;
+            let old = self.leaf(&key)?;
+            totals.replace(old.as_ref(), &value);
             let node = match (value.bare, old.and_then(|old| old.bare)) {
                 (Some(_), _) => {
                     let bare = self.leaf_item(value.place)?.summary.bare;
@@ -166,8 +227,9 @@ impl Catalogue {
             };
             volumes.insert(key.as_bytes().to_vec(), node);
         }
-        let digests = leaves.iter().map(|(key, value)| (key, value.digest));
-        let update = update(Some(&self.db), digests, &volumes)?;
+        let staged = self.db.all_staged();
+        let digests = staged.map(|leaf| leaf.map(|(key, value)| (key, value.digest)));
+        let update = grow(Some(&self.db), digests, &volumes)?;
         Ok((update, totals))
     }
 
@@ -188,7 +250,7 @@ impl Catalogue {
         &self,
         leaves: impl IntoIterator<Item = (&'a LeafKey, Option<Digest>)>,
     ) -> Result<TreeUpdate, CatalogueError> {
-        update(Some(&self.db), leaves, &Volumes::new())
+        self.with_volumes(leaves, &Volumes::new())
     }
 
     /// What the tree becomes with these digests, and with volumes that are

@@ -102,8 +102,13 @@ impl Catalogue {
     /// Every staged leaf, in canonical order.
     ///
     /// Errors: `CatalogueError`.
-    pub fn all_staged(&self) -> Result<Vec<(LeafKey, LeafValue)>, CatalogueError> {
-        self.db.all_staged().collect()
+    pub fn all_staged(&self) -> impl Iterator<Item = Result<(LeafKey, LeafValue), CatalogueError>> {
+        self.db.all_staged()
+    }
+
+    /// Whether any leaf is staged.
+    pub fn has_staged(&self) -> bool {
+        self.db.has_staged()
     }
 
     /// Leaves that the node's own commits after `number` brought, in canonical

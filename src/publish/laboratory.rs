@@ -167,8 +167,7 @@ impl Subject {
             }
         }
         self.catalogue.stage(records)?;
-        let staged = self.catalogue.all_staged()?;
-        let (update, totals) = self.catalogue.with_leaves(&staged)?;
+        let (update, totals) = self.catalogue.with_staged()?;
         let snapshot = Snapshot {
             cursor: Cursor {
                 epoch: Epoch {
@@ -185,8 +184,7 @@ impl Subject {
             previous: None,
         };
         let signed = VerifiedSnapshot::sign(snapshot, &SigningKey::from_bytes(&[1; 32])).unwrap();
-        self.catalogue
-            .commit(&staged, (&update, totals), &signed, 5)?;
+        self.catalogue.commit((&update, totals), &signed, 5)?;
         Ok(())
     }
 

@@ -3,8 +3,6 @@
 //! one, the trees are compared (`compare`); unless that adds up, nothing else
 //! happens.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use hikae_protocol::bare::{BareVolume, bare_digest};
 use hikae_protocol::digest::Digest;
 use hikae_protocol::exchange::{ExchangeError, Progress, PullExchange};
@@ -258,11 +256,12 @@ fn check(
             with_unlisted(catalogue, leaves, snapshot.snapshot().cursor.sequence)?
         }
         (_, Some(known)) => {
-            let mut before = known.leaves.clone();
-            before.retain(|leaf| !volumes.is_bare(leaf.key.volume()));
-            merged(&before, leaves)
+            let mut all = known.leaves.clone();
+            all.retain(|leaf| !volumes.is_bare(leaf.key.volume()));
+            all.extend(leaves);
+            ordered(all)
         }
-        (_, None) => leaves,
+        (_, None) => ordered(leaves),
     };
     if !adds_up(catalogue, &snapshot, &leaves, &volumes)? {
         if base == ProofBase::Empty {
@@ -316,13 +315,19 @@ fn adds_up(
     let bare = volumes.bare.iter();
     let bare = bare.map(|bare| (&bare.volume, bare.leaf));
     let digests = leaves.iter().map(|leaf| (&leaf.key, leaf.digest));
-    // A later digest of a leaf takes the place of an earlier one.
+    // A volume's own leaf may be given again: the later digest counts.
     let digests = gone.chain(bare).chain(digests);
     let grown = catalogue.with_volumes(digests, &volumes.nodes())?;
     Ok(grown.root == snapshot.snapshot().root)
 }
 
 impl Proven {
+    /// What was proven of a leaf; none: it does not differ.
+    pub(super) fn leaf(&self, key: &LeafKey) -> Option<&LeafProof> {
+        let at = self.leaves.binary_search_by(|leaf| leaf.key.cmp(key));
+        at.ok().and_then(|at| self.leaves.get(at))
+    }
+
     /// What a comparison of the trees found.
     ///
     /// Errors: `PullError::Root` if it does not add up to the signed root.
@@ -345,12 +350,18 @@ impl Proven {
     }
 }
 
-/// What was proven before, and what changed since.
-fn merged(before: &[LeafProof], since: Vec<LeafProof>) -> Vec<LeafProof> {
-    let before = before.iter().map(|leaf| (leaf.key.clone(), leaf.clone()));
-    let mut all: BTreeMap<LeafKey, LeafProof> = before.collect();
-    all.extend(since.into_iter().map(|leaf| (leaf.key.clone(), leaf)));
-    all.into_values().collect()
+/// Leaves in canonical order; a later proof of a leaf takes the place of an
+/// earlier one.
+fn ordered(mut leaves: Vec<LeafProof>) -> Vec<LeafProof> {
+    leaves.sort_by(|one, two| one.key.cmp(&two.key));
+    leaves.dedup_by(|later, earlier| {
+        let are_one = later.key == earlier.key;
+        if are_one {
+            std::mem::swap(later, earlier);
+        }
+        are_one
+    });
+    leaves
 }
 
 /// A whole list, and a removal for every leaf that it does not name, at the
@@ -360,10 +371,11 @@ fn with_unlisted(
     listed: Vec<LeafProof>,
     sequence: u64,
 ) -> Result<Vec<LeafProof>, PullError> {
-    let names: BTreeSet<LeafKey> = listed.iter().map(|leaf| leaf.key.clone()).collect();
-    let mut all = listed;
+    let mut all = ordered(listed);
+    let listed = all.len();
     for (key, value) in catalogue.view().leaves_below(&[])? {
-        if value.entries > 0 && value.bare.is_none() && !names.contains(&key) {
+        let names = |all: &[LeafProof]| all.binary_search_by(|leaf| leaf.key.cmp(&key)).is_ok();
+        if value.entries > 0 && value.bare.is_none() && !names(&all[..listed]) {
             all.push(LeafProof {
                 key,
                 digest: None,
@@ -372,6 +384,5 @@ fn with_unlisted(
             });
         }
     }
-    all.sort_unstable_by(|one, two| one.key.cmp(&two.key));
-    Ok(all)
+    Ok(ordered(all))
 }

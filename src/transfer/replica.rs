@@ -175,7 +175,8 @@ async fn complete(
     }
     // What a broken pull of another snapshot left must not come along.
     let mut other = Vec::new();
-    for (key, staged) in catalogue.all_staged()? {
+    for leaf in catalogue.all_staged() {
+        let (key, staged) = leaf?;
         let held = catalogue.leaf(&key)?;
         if held.is_none_or(|held| held.digest != staged.digest) {
             other.push(key);
@@ -201,7 +202,7 @@ async fn complete(
         done.count_into(report);
     }
     drop(completed);
-    if catalogue.all_staged()?.is_empty() {
+    if !catalogue.has_staged() {
         return Ok(());
     }
     report.changed = true;
@@ -301,8 +302,7 @@ impl Round<'_> {
     async fn commit(&self, snapshot: VerifiedSnapshot) -> Result<(), PullError> {
         let catalogue = self.catalogue.clone();
         blocking(move || {
-            let staged = catalogue.all_staged()?;
-            let (update, totals) = catalogue.with_leaves(&staged)?;
+            let (update, totals) = catalogue.with_staged()?;
             let signed = Totals::of(snapshot.snapshot());
             if totals != signed {
                 return Err(PullError::Fault(
@@ -310,7 +310,7 @@ impl Round<'_> {
                 ));
             }
             let now = jiff::Timestamp::now().as_millisecond();
-            catalogue.commit(&staged, (&update, totals), &snapshot, now)?;
+            catalogue.commit((&update, totals), &snapshot, now)?;
             Ok(())
         })
         .await

@@ -2,8 +2,6 @@
 //! that lack contents, and what is staged at once because nothing of it has to
 //! come.
 
-use std::collections::HashMap;
-
 use hikae_protocol::limits::HELD_MAX;
 use hikae_protocol::message::LeafProof;
 use hikae_protocol::objectpath::LeafKey;
@@ -22,9 +20,8 @@ impl Round<'_> {
         proven: &Proven,
         report: &mut PullReport,
     ) -> Result<(Vec<WantedLeaf>, Vec<LeafKey>), PullError> {
-        let proofs: HashMap<_, _> = proven.leaves.iter().map(|leaf| (&leaf.key, leaf)).collect();
-        self.drop_staged(&proofs)?;
-        self.stage_volumes(proven, &proofs)?;
+        self.drop_staged(proven)?;
+        self.stage_volumes(proven)?;
         let (mut wanted, mut unfinished) = (Vec::new(), Vec::new());
         let mut emptied = Vec::new();
         for leaf in &proven.leaves {
@@ -67,13 +64,14 @@ impl Round<'_> {
 
     /// Drops what was staged for another state, but for leaves that are to be
     /// staged anew: of those it tells which contents are there.
-    fn drop_staged(&self, proofs: &HashMap<&LeafKey, &LeafProof>) -> Result<(), PullError> {
+    fn drop_staged(&self, proven: &Proven) -> Result<(), PullError> {
         let mut wrong = Vec::new();
-        for (key, value) in self.catalogue.all_staged()? {
+        for leaf in self.catalogue.all_staged() {
+            let (key, value) = leaf?;
             let held = self.catalogue.leaf(&key)?;
             let was_bare = held.is_some_and(|held| held.bare.is_some());
             let held = held.and_then(|held| held.digest);
-            let is_right = match proofs.get(&key) {
+            let is_right = match proven.leaf(&key) {
                 // These are staged anew.
                 _ if value.bare.is_some() => false,
                 Some(proof) if was_bare => is_of(&value, proof),
@@ -91,11 +89,7 @@ impl Round<'_> {
     }
 
     /// Stages what is bare, and what no longer is.
-    fn stage_volumes(
-        &self,
-        proven: &Proven,
-        proofs: &HashMap<&LeafKey, &LeafProof>,
-    ) -> Result<(), PullError> {
+    fn stage_volumes(&self, proven: &Proven) -> Result<(), PullError> {
         let own = self.catalogue.view().bare_volumes()?;
         let bare = proven.volumes.bare.iter();
         let changed = bare.filter(|bare| !own.contains(bare));
@@ -103,8 +97,10 @@ impl Round<'_> {
             .map(|bare| LeafRecord::bare(bare.clone(), self.to.sequence))
             .collect();
         for volume in &proven.volumes.opened {
-            let proof = proofs.get(volume);
-            if proof.is_none_or(|proof| proof.digest.is_none()) {
+            if proven
+                .leaf(volume)
+                .is_none_or(|proof| proof.digest.is_none())
+            {
                 records.push(LeafRecord::left_out(volume.clone(), self.to.sequence));
             }
         }

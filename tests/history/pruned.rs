@@ -162,8 +162,7 @@ fn commit(catalogue: &Catalogue, sequence: u64, accepted_ms: i64) {
     };
     record.change(&[], vec![file], sequence);
     catalogue.stage(vec![record]).unwrap();
-    let staged = catalogue.all_staged().unwrap();
-    let (update, totals) = catalogue.with_leaves(&staged).unwrap();
+    let (update, totals) = catalogue.with_staged().unwrap();
     let snapshot = Snapshot {
         cursor: Cursor {
             epoch: Epoch {
@@ -181,7 +180,7 @@ fn commit(catalogue: &Catalogue, sequence: u64, accepted_ms: i64) {
     };
     let signed = VerifiedSnapshot::sign(snapshot, &SigningKey::from_bytes(&[1; 32])).unwrap();
     catalogue
-        .commit(&staged, (&update, totals), &signed, accepted_ms)
+        .commit((&update, totals), &signed, accepted_ms)
         .unwrap();
 }
 

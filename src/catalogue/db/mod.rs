@@ -23,7 +23,6 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock, mpsc};
 use std::time::{Duration, Instant};
 
-use hikae_protocol::digest::Digest;
 use hikae_protocol::objectpath::LeafKey;
 
 use self::table::{BATCH_ITEMS, Table, failed};
@@ -31,12 +30,13 @@ use super::CatalogueError;
 use super::checkpoint::{Base, depth};
 use super::commit::Totals;
 use super::names::Names;
+use super::tree::Overlay;
 use super::value::LeafValue;
 use crate::seal::Seal;
 use crate::segment::BlockPlace;
 
 /// Bytes that sled may use for its cache.
-const CACHE_BYTES: u64 = 48 * 1024 * 1024;
+const CACHE_BYTES: u64 = 8 * 1024 * 1024;
 /// Bytes of files that are not worth to be written anew.
 const REST_BYTES: u64 = 1024 * 1024;
 /// How long sled may hold its file after a close.
@@ -267,6 +267,11 @@ impl Db {
         }
     }
 
+    /// Whether any leaf is staged.
+    pub(super) fn has_staged(&self) -> bool {
+        !self.staged.is_empty()
+    }
+
     /// Every staged leaf, in canonical order.
     pub(super) fn all_staged(
         &self,
@@ -285,6 +290,18 @@ impl Db {
     pub(super) fn apply(&self, leaves: &[(LeafKey, LeafValue)]) -> Result<(), CatalogueError> {
         let mut batches = leaves.chunks(BATCH_ITEMS);
         batches.try_for_each(|leaves| self.apply_some(leaves))
+    }
+
+    /// Makes what is staged part of the tree; it stays staged.
+    pub(super) fn apply_staged(&self) -> Result<(), CatalogueError> {
+        let mut staged = self.all_staged();
+        loop {
+            let leaves: Result<Vec<_>, _> = staged.by_ref().take(BATCH_ITEMS).collect();
+            match leaves? {
+                none if none.is_empty() => return Ok(()),
+                leaves => self.apply_some(&leaves)?,
+            }
+        }
     }
 
     fn apply_some(&self, leaves: &[(LeafKey, LeafValue)]) -> Result<(), CatalogueError> {
@@ -321,7 +338,7 @@ impl Db {
     pub(super) fn fill(
         &self,
         leaves: &[(&LeafKey, &LeafValue)],
-        nodes: &[(Vec<u8>, Option<Digest>)],
+        nodes: &Overlay,
     ) -> Result<(), CatalogueError> {
         let values = || {
             let items = leaves.iter().map(|&(key, value)| {
@@ -377,8 +394,7 @@ impl Db {
     /// Remembers a commit.
     pub(super) fn set_commit(
         &self,
-        number: u64,
-        (block, accepted_ms): (u64, i64),
+        (number, (block, accepted_ms)): (u64, (u64, i64)),
     ) -> Result<(), CatalogueError> {
         let mut value = [0; 16];
         value[..8].copy_from_slice(&block.to_le_bytes());
@@ -422,20 +438,12 @@ impl Db {
     }
 
     /// Sets nodes; none removes.
-    pub(super) fn set_nodes(
-        &self,
-        nodes: &[(Vec<u8>, Option<Digest>)],
-    ) -> Result<(), CatalogueError> {
-        for nodes in nodes.chunks(BATCH_ITEMS) {
-            let mut batch = sled::Batch::default();
-            for (path, digest) in nodes {
-                let digest = digest.as_ref().map_or(&[][..], |digest| digest.as_bytes());
-                let key = (&head(path)[..], &path[..]);
-                self.nodes.put(&mut batch, key, digest)?;
-            }
-            self.nodes.apply_batch(batch)?;
-        }
-        Ok(())
+    pub(super) fn set_nodes(&self, nodes: &Overlay) -> Result<(), CatalogueError> {
+        let items = nodes.iter().map(|(path, digest)| {
+            let digest = digest.as_ref().map_or(&[][..], |digest| digest.as_bytes());
+            (head(path), &path[..], digest)
+        });
+        self.nodes.put_all(items)
     }
 
     /// Where every block lies.

@@ -14,7 +14,7 @@ use super::Db;
 use crate::catalogue::checkpoint;
 use crate::catalogue::commit::Commit;
 use crate::catalogue::leaf::RecordPlace;
-use crate::catalogue::tree::{Volumes, update};
+use crate::catalogue::tree::{Overlay, Volumes, update};
 use crate::catalogue::value::LeafValue;
 use crate::disk::StoreFolder;
 use crate::seal::Seal;
@@ -130,7 +130,9 @@ fn based(db: &Db, folder: &Path) {
         signed,
         accepted_ms: 0,
     };
-    let base = checkpoint::write(&segments, db.tree(), (LogEnd::EMPTY, &commit)).unwrap();
+    let nodes = Overlay::new();
+    let tree = db.tree(&nodes, (1, (0, 0)));
+    let base = checkpoint::write(&segments, tree, (LogEnd::EMPTY, &commit)).unwrap();
     db.rebase(base).unwrap();
 }
 

@@ -11,14 +11,17 @@ use itertools::{EitherOrBoth, Itertools};
 use super::table::Table;
 use super::{Db, head};
 use crate::catalogue::CatalogueError;
-use crate::catalogue::checkpoint::{Base, CheckpointNode, Marks, NODE_DEPTH_MAX, Tree, depth};
+use crate::catalogue::checkpoint::{
+    Base, CheckpointNode, Marks, NODE_DEPTH_MAX, Tree, depth as depth_of,
+};
+use crate::catalogue::tree::Overlay;
 use crate::catalogue::value::LeafValue;
 
 /// The depth of the paths directly below the node `path`.
 fn child_depth(path: &[u8]) -> u8 {
     match path.is_empty() {
         true => 1,
-        false => depth(path) + 1,
+        false => depth_of(path) + 1,
     }
 }
 
@@ -147,12 +150,13 @@ impl Db {
             .filter_map(|leaf| leaf.map(|(key, value)| Some((key, value?))).transpose())
     }
 
-    /// Every node that a checkpoint has, by depth and path. The tree may not
-    /// change meanwhile.
-    pub(in crate::catalogue) fn upper_nodes(
-        &self,
-    ) -> impl Iterator<Item = Result<CheckpointNode, CatalogueError>> {
-        (0..=NODE_DEPTH_MAX).flat_map(|depth| {
+    /// Every node that a checkpoint has, by depth and path, with those that
+    /// change. The tree may not change meanwhile.
+    fn upper_nodes<'a>(
+        &'a self,
+        changes: &'a Overlay,
+    ) -> impl Iterator<Item = Result<CheckpointNode, CatalogueError>> + 'a {
+        (0..=NODE_DEPTH_MAX).flat_map(move |depth| {
             let base = self.base().into_iter();
             let base = base.flat_map(move |base| base.written_nodes(depth, vec![]));
             let base = base.map(|node| node.map(|node| (node.path, Some(node.digest))));
@@ -161,7 +165,12 @@ impl Db {
                 let (path, value) = item?;
                 Ok((path, self.parsed_node(&value)?))
             });
-            overlaid(base, changed, |(path, _)| path).filter_map(|node| {
+            let coming = changes
+                .iter()
+                .filter(move |(path, _)| depth_of(path) == depth);
+            let coming = coming.map(|(path, digest)| Ok((path.clone(), *digest)));
+            let known = overlaid(base, changed, |(path, _)| path);
+            overlaid(known, coming, |(path, _)| path).filter_map(|node| {
                 let node = node.map(|(path, digest)| {
                     Some(CheckpointNode {
                         path,
@@ -229,21 +238,45 @@ impl Db {
         Ok(keys)
     }
 
-    /// What a checkpoint is written from. The tree may not change meanwhile.
-    pub(in crate::catalogue) fn tree(&self) -> Tree<'_> {
-        let leaves = self.leaves_below(&[]).map(|leaf| {
+    /// What a checkpoint is written from: the tree with what is staged and
+    /// the `nodes` that this changes, when `commit` is the last one. Nothing of
+    /// it may change meanwhile.
+    pub(in crate::catalogue) fn tree<'a>(
+        &'a self,
+        nodes: &'a Overlay,
+        (number, accepted): (u64, (u64, i64)),
+    ) -> Tree<'a> {
+        let staged = |depth| {
+            let staged = self.all_staged();
+            staged.filter(move |leaf| match leaf {
+                Ok((key, _)) => depth_of(key.as_bytes()) == depth,
+                Err(_) => true,
+            })
+        };
+        let leaves = (1..=DEEPEST).flat_map(move |depth| {
+            overlaid(self.leaves_at(depth, &[]), staged(depth), |(key, _)| {
+                key.as_bytes()
+            })
+        });
+        let leaves = leaves.map(|leaf| {
             let (key, value) = leaf?;
-            let node = match value.bare {
-                Some(_) => self.node(key.as_bytes())?,
-                None => None,
+            let path = key.as_bytes();
+            let node = match (value.bare, nodes.get(path)) {
+                (None, _) => None,
+                (Some(_), Some(changed)) => *changed,
+                (Some(_), None) => self.node(path)?,
             };
             Ok(((key, value), node))
         });
+        let before = self.commits().filter(move |commit| match commit {
+            Ok((found, _)) => *found < number,
+            Err(_) => true,
+        });
         Tree {
             leaves: Box::new(leaves),
-            nodes: Box::new(self.upper_nodes()),
+            nodes: Box::new(self.upper_nodes(nodes)),
             blocks: Box::new(self.blocks()),
-            commits: Box::new(self.commits()),
+            commits: Box::new(before.chain([Ok((number, accepted))])),
         }
     }
 }

@@ -492,11 +492,10 @@ fn commit(
     report: &mut RefreshReport,
 ) -> Result<(), CenterError> {
     let catalogue = &center.catalogue;
-    let staged = catalogue.all_staged()?;
     let held = catalogue.commit_record();
     let snapshot = catalogue.snapshot();
-    if !staged.is_empty() || snapshot.is_none() || epoch.is_some() {
-        let (update, totals) = catalogue.with_leaves(&staged)?;
+    if catalogue.has_staged() || snapshot.is_none() || epoch.is_some() {
+        let (update, totals) = catalogue.with_staged()?;
         let same = snapshot
             .as_ref()
             .filter(|snapshot| snapshot.root == update.root && epoch.is_none());
@@ -526,7 +525,7 @@ fn commit(
                 VerifiedSnapshot::sign(next, &center.home.key).map_err(CenterError::Sign)?
             }
         };
-        catalogue.commit(&staged, (&update, totals), &verified, now_ms())?;
+        catalogue.commit((&update, totals), &verified, now_ms())?;
     }
     if let Some(snapshot) = catalogue.snapshot() {
         report.sequence = snapshot.cursor.sequence;

@@ -137,7 +137,7 @@ impl Replica {
             Record::Value(known) if known == mark => return Ok(filter.clone()),
             _ => {}
         }
-        if !self.catalogue.all_staged()?.is_empty() {
+        if self.catalogue.has_staged() {
             // It was staged for another filter.
             self.catalogue.unstage(&[])?;
         }
@@ -178,12 +178,11 @@ impl Replica {
             }
         }
         catalogue.stage(records)?;
-        let staged = catalogue.all_staged()?;
-        if staged.is_empty() {
+        if !catalogue.has_staged() {
             return Ok(());
         }
-        let (update, totals) = catalogue.with_leaves(&staged)?;
-        catalogue.commit(&staged, (&update, totals), &commit.verified()?, now_ms())?;
+        let (update, totals) = catalogue.with_staged()?;
+        catalogue.commit((&update, totals), &commit.verified()?, now_ms())?;
         Ok(())
     }
 }

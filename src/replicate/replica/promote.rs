@@ -91,15 +91,14 @@ impl Replica {
             return Err(PromoteError::Lacking(lacking).into());
         }
         // What a broken pull left is of the lost source.
-        if !catalogue.all_staged()?.is_empty() {
+        if catalogue.has_staged() {
             catalogue.unstage(&[])?;
         }
         let sequence = snapshot.cursor.sequence + 1;
         let kept_back = self.keep_back(sequence, monitor)?;
         let leaves_kept_back = kept_back.len() as u64;
         catalogue.stage(kept_back)?;
-        let staged = catalogue.all_staged()?;
-        let (update, totals) = catalogue.with_leaves(&staged)?;
+        let (update, totals) = catalogue.with_staged()?;
         let next = Snapshot {
             cursor: Cursor {
                 epoch: next_epoch(Some(&snapshot)).ok_or(PromoteError::Random)?,
@@ -113,7 +112,7 @@ impl Replica {
             previous: Some(Domain::Snapshot.digest(&held.signed.body)),
         };
         let verified = VerifiedSnapshot::sign(next, &self.home.key).map_err(PromoteError::Sign)?;
-        catalogue.commit(&staged, (&update, totals), &verified, now_ms())?;
+        catalogue.commit((&update, totals), &verified, now_ms())?;
         self.let_go(monitor)?;
         let signed = verified.snapshot();
         Ok(PromoteReport {

@@ -106,7 +106,7 @@ impl Replica {
             // The pull that brings those makes the next commit.
             return Ok(());
         };
-        if !catalogue.all_staged()?.is_empty() {
+        if catalogue.has_staged() {
             catalogue.unstage(&[])?;
         }
         for (key, paths) in &findings.contents {
@@ -115,12 +115,11 @@ impl Replica {
                 catalogue.stage(vec![record])?;
             }
         }
-        let staged = catalogue.all_staged()?;
-        if staged.is_empty() || !catalogue.is_whole()? {
+        if !catalogue.has_staged() || !catalogue.is_whole()? {
             return Ok(());
         }
-        let (update, totals) = catalogue.with_leaves(&staged)?;
-        catalogue.commit(&staged, (&update, totals), &commit.verified()?, now_ms())?;
+        let (update, totals) = catalogue.with_staged()?;
+        catalogue.commit((&update, totals), &commit.verified()?, now_ms())?;
         Ok(())
     }
 

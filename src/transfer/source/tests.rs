@@ -128,8 +128,7 @@ impl Told {
             records.push(record);
         }
         self.catalogue.stage(records).unwrap();
-        let staged = self.catalogue.all_staged().unwrap();
-        let (update, totals) = self.catalogue.with_leaves(&staged).unwrap();
+        let (update, totals) = self.catalogue.with_staged().unwrap();
         let snapshot = Snapshot {
             cursor: cursor(sequence),
             root: update.root,
@@ -141,7 +140,7 @@ impl Told {
         };
         let signed = VerifiedSnapshot::sign(snapshot, &SigningKey::from_bytes(&[1; 32])).unwrap();
         self.catalogue
-            .commit(&staged, (&update, totals), &signed, 5)
+            .commit((&update, totals), &signed, 5)
             .unwrap();
     }
 
