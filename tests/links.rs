@@ -13,46 +13,36 @@ mod relay;
 use std::fs;
 use std::time::{Duration, Instant};
 
-use harness::{Process, Ran, Site, assert_same, hikae, number, record};
+use harness::{Process, Ran, Site, assert_same, hikae, noise, number, record};
 use relay::Relay;
 use serde_json::Value;
 
-/// Records of the center, each of noise: they don't compress.
-const RECORDS: u64 = 120;
-const RECORD_BYTES: usize = 80_000;
+/// Records of a center, and bytes of each: of noise, that doesn't compress.
+const SMALL: (u64, usize) = (120, 80_000);
+const LARGE: (u64, usize) = (1, 12_000_000);
 /// Bytes that an answer may have.
 const ANSWER_BYTES: u64 = 1_500_000;
 /// A datagram's rate of a link where nothing else is said, bytes per second.
 const RATE: u64 = 4_000_000;
 const DELAY: Duration = Duration::from_millis(10);
 
-fn noise(bytes: usize, seed: u64) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()
-    };
-    let blocks = std::iter::repeat_with(&mut next).take(bytes / 8);
-    blocks.flatten().collect()
-}
-
 /// A center, and the backups that will pull from it.
 struct Scene {
     site: Site,
+    /// Bytes of all records.
+    bytes: usize,
     _center: Process,
 }
 
 impl Scene {
-    /// With these backups; scanned and serving.
-    fn new(backups: &[&str]) -> Scene {
+    /// With these records and backups; scanned and serving.
+    fn new((records, bytes): (u64, usize), backups: &[&str]) -> Scene {
         let site = Site::empty();
         site.configure(false);
-        for order in 0..RECORDS {
+        for order in 0..records {
             let patient = format!("{:07}", 1_000_000 + order);
             let path = format!("0410000001/STD01/{}", record(&patient, 1));
-            site.put(&path, &noise(RECORD_BYTES, order + 1));
+            site.put(&path, &noise(bytes, order + 1));
         }
         let mut center = fs::read_to_string(site.path("center/hikae.toml")).unwrap();
         for name in backups {
@@ -66,6 +56,7 @@ impl Scene {
         let center = site.serve();
         Scene {
             site,
+            bytes: records as usize * bytes,
             _center: center,
         }
     }
@@ -106,6 +97,7 @@ impl Scene {
         let ran = std::thread::scope(|threads| {
             let syncing = threads.spawn(|| self.sync(backup));
             trouble(Progress {
+                bytes: self.bytes,
                 relays,
                 ended: &|| syncing.is_finished(),
             });
@@ -138,6 +130,7 @@ impl Scene {
 
 /// How far a pull is, seen at the relays.
 struct Progress<'a> {
+    bytes: usize,
     relays: [&'a Relay; 2],
     ended: &'a dyn Fn() -> bool,
 }
@@ -145,7 +138,7 @@ struct Progress<'a> {
 impl Progress<'_> {
     /// Waits until a share of all bytes came through both relays.
     fn wait(&self, share: f64) {
-        let wanted = (RECORDS as usize * RECORD_BYTES) as f64 * share;
+        let wanted = self.bytes as f64 * share;
         let brought = || -> u64 { self.relays.iter().map(|relay| relay.brought()).sum() };
         while (brought() as f64) < wanted && !(self.ended)() {
             std::thread::sleep(Duration::from_millis(2));
@@ -209,10 +202,13 @@ fn summary(report: &Value) -> String {
 /// [S8-17] [S8-18] whatever happens to links, an answer is an answer.
 #[test]
 fn what_happens_to_a_link_costs_its_own_share() {
-    let scene = Scene::new(&[
-        "steady", "first", "second", "flapping", "unequal", "deaf", "mute", "lossy", "blocked",
-        "dark",
-    ]);
+    let scene = Scene::new(
+        SMALL,
+        &[
+            "steady", "first", "second", "flapping", "unequal", "deaf", "mute", "lossy", "blocked",
+            "dark",
+        ],
+    );
     let scene = &scene;
     std::thread::scope(|threads| {
         threads.spawn(|| steady(scene));
@@ -344,10 +340,24 @@ fn dark(scene: &Scene) {
     assert!(connections.iter().sum::<u64>() > 2, "{}", summary(&report));
 }
 
+/// One large content comes by both links, chunk by chunk; what a link held when
+/// it died comes by the other.
+#[test]
+fn the_chunks_of_one_content_come_by_all_links() {
+    let scene = Scene::new(LARGE, &["both", "dies"]);
+    let relays = [scene.relay(RATE), scene.relay(RATE)];
+    let report = scene.pull("both", [&relays[0], &relays[1]], |_| {});
+    for name in ["one", "two"] {
+        let brought = count(link(&report, name), "answer_bytes");
+        assert!(brought > scene.bytes as u64 / 3, "{}", summary(&report));
+    }
+    black_hole(&scene, "dies", 0);
+}
+
 /// A limit is kept, and hours are.
 #[test]
 fn rate_and_hours_are_in_force() {
-    let scene = Scene::new(&["limited", "late"]);
+    let scene = Scene::new(SMALL, &["limited", "late"]);
     let port = scene.site.port;
     scene.configure("limited", &[("one", port, "rate = \"24Mbit/s\"\n")]);
     let report = scene.sync("limited").ok();
