@@ -2,7 +2,7 @@
 //! `now` and what was measured, and returns what to do.
 //!
 //! A link takes the next request while its bytes in flight are below its
-//! bandwidth-delay product and one bundle, unless all others together would be
+//! bandwidth-delay product (or `AHEAD`, if that is more) and one bundle, unless all others together would be
 //! done with everything before it were done with this one. What a link holds
 //! is *leased* to it: a lease that is overdue, and all leases of a link from
 //! which nothing comes any more, may be asked for elsewhere. At the end a free
@@ -27,6 +27,9 @@ const SILENT: Duration = Duration::from_millis(2_000);
 /// A lease is overdue after this share of the time that it should take, and
 /// never before `SILENT`.
 const OVERDUE: f64 = 3.0;
+/// What a link holds is at least what it brings in this time: a source reads for
+/// several answers at once.
+const AHEAD: Duration = Duration::from_millis(250);
 /// A hedge must be this much sooner than what it overtakes.
 const HEDGE_GAIN: f64 = 1.5;
 /// The rate of a link is averaged over about this time; it is believed sooner

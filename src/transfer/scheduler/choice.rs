@@ -2,8 +2,8 @@
 //! another: estimates of when each is done.
 
 use super::{
-    Action, AttemptId, HEDGE_GAIN, LEASES_MAX, Lease, OVERDUE, RequestId, SILENT, Scheduler, Time,
-    seconds,
+    AHEAD, Action, AttemptId, HEDGE_GAIN, LEASES_MAX, Lease, OVERDUE, RequestId, SILENT, Scheduler,
+    Time, seconds,
 };
 
 impl Scheduler {
@@ -47,7 +47,7 @@ impl Scheduler {
                     .map(|lease| lease.bytes)
                     .fold(0.0, f64::max);
                 // One is on the wire, one waits behind it.
-                held < 2 || self.in_flight(link) < rate * delay + bundle
+                held < 2 || self.in_flight(link) < rate * delay.max(AHEAD.as_secs_f64()) + bundle
             }
             _ => held < 2,
         }
