@@ -21,6 +21,8 @@ pub(super) const IDLE: Duration = Duration::from_secs(3);
 pub(super) enum Change {
     /// Bytes per second from now on; 0 is a black hole.
     Rate(f64),
+    /// The source takes so long from now on until it begins to answer.
+    Thought(Duration),
     /// The connection breaks and the path stays: noticed at once.
     Reset,
 }
@@ -30,8 +32,7 @@ pub(super) enum Change {
 pub(super) struct Path {
     pub(super) rate: f64,
     pub(super) delay: Duration,
-    /// How long the source takes until it begins to answer.
-    pub(super) thought: Duration,
+    thought: Duration,
     pub(super) changes: Vec<(Time, Change)>,
 }
 
@@ -231,6 +232,7 @@ impl Simulation {
                     world.path.rate = rate;
                     world.black_since = (rate <= 0.0).then_some(now);
                 }
+                Change::Thought(thought) => world.path.thought = thought,
                 Change::Reset => self.lose(link),
             }
         }

@@ -147,11 +147,20 @@ fn a_flapping_link_costs_its_own_share() {
 /// A source that has to look for long before it answers is no link that died.
 #[test]
 fn a_slow_source_is_waited_for_and_not_asked_again() {
-    let mut path = Path::new(12.5e6, 20);
-    path.thought = Duration::from_secs(9);
+    let path = Path::new(12.5e6, 20).at(0.0, Change::Thought(Duration::from_secs(9)));
     let outcome = run(&[path], &bundles(30), WINDOW);
     assert_eq!(outcome.retries + outcome.hedges, 0, "{outcome:?}");
     assert!(outcome.twice <= 0.0, "{outcome:?}");
+}
+
+/// What is cold takes a source longer than what it answered first: it reads for
+/// several answers at once all the same.
+#[test]
+fn a_source_that_becomes_slow_is_asked_for_several_answers() {
+    let thought = Duration::from_millis(200);
+    let path = Path::new(125e6, 1).at(0.1, Change::Thought(thought));
+    let outcome = run(&[path], &vec![BUNDLE / 10.0; 500], WINDOW);
+    assert!(outcome.seconds < 500.0 * 0.2 / 6.0, "{outcome:?}");
 }
 
 /// Lists say what is to be asked for: they do not wait behind contents.
