@@ -23,6 +23,8 @@ const SAMPLED: usize = 500;
 const SAMPLING: Duration = Duration::from_secs(40);
 /// A rival that takes longer has failed.
 const PATIENCE: &str = "900";
+/// One whose link is gone has, when it did not end by its own timeout.
+const PATIENCE_WITHOUT_LINK: &str = "60";
 
 const RSYNC: u16 = 8730;
 const SSH: u16 = 2222;
@@ -192,14 +194,18 @@ impl Stage {
         Ok(command)
     }
 
-    fn at_backup(&self) -> Command {
+    fn at_backup(&self, patience: &str) -> Command {
         let mut command = self.lab.command(End::Backup, "timeout");
-        command.args(["--kill-after=5", PATIENCE]);
+        command.args(["--kill-after=5", patience]);
         command
     }
 
     fn rsync(&self, options: &[&str], to: &str) -> Command {
-        let mut command = self.at_backup();
+        self.rsync_within(PATIENCE, options, to)
+    }
+
+    fn rsync_within(&self, patience: &str, options: &[&str], to: &str) -> Command {
+        let mut command = self.at_backup(patience);
         let from = format!("rsync://{}:{RSYNC}/volumes/", self.center_address());
         command
             .arg("rsync")
@@ -231,7 +237,7 @@ impl Stage {
                 self.rsync(&["-az", "-r", "--delete", &from], &to)
             }
             Rival::RsyncSsh => {
-                let mut command = self.at_backup();
+                let mut command = self.at_backup(PATIENCE);
                 let shell = format!(
                     "ssh -p {SSH} -i {} -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR",
                     self.text("ssh-user")
@@ -247,12 +253,12 @@ impl Stage {
             }
             Rival::Tar => {
                 let this = std::env::current_exe()?.display().to_string();
-                let mut command = self.at_backup();
+                let mut command = self.at_backup(PATIENCE);
                 command.args([&this, TAR_FETCH, &self.center_address(), &to]);
                 command
             }
             Rival::Rclone => {
-                let mut command = self.at_backup();
+                let mut command = self.at_backup(PATIENCE);
                 let from = format!(":sftp,host={},port={SFTP},user=x:/", self.center_address());
                 command.args([
                     "rclone",
@@ -271,7 +277,7 @@ impl Stage {
                     self.center_address(),
                     self.text("storage/volumes")
                 );
-                let mut command = self.at_backup();
+                let mut command = self.at_backup(PATIENCE);
                 command.args(["unison", &to, &root, "-force", &root]);
                 command.args([
                     "-batch",
@@ -291,7 +297,8 @@ impl Stage {
     /// rsync as it is told to give up after a silence.
     pub(crate) fn bring_or_break(&self, to: &str) -> Result<Run> {
         fs::create_dir_all(to)?;
-        self.timed(self.rsync(&["-az", "--timeout=10"], to))
+        let options = ["-az", "--timeout=10"];
+        self.timed(self.rsync_within(PATIENCE_WITHOUT_LINK, &options, to))
     }
 
     fn timed(&self, mut command: Command) -> Result<Run> {
