@@ -8,6 +8,8 @@ pub trait Monitor: Send + Sync {
     fn stage(&self, name: &str, total: Option<u64>);
     /// `items` more of the current stage are done.
     fn advance(&self, items: u64);
+    /// How the links stand that it goes by, in one line.
+    fn links(&self, text: &str);
     /// Something a person should read.
     fn note(&self, text: &str);
 }
@@ -18,5 +20,6 @@ pub struct Silent;
 impl Monitor for Silent {
     fn stage(&self, _name: &str, _total: Option<u64>) {}
     fn advance(&self, _items: u64) {}
+    fn links(&self, _text: &str) {}
     fn note(&self, _text: &str) {}
 }

@@ -22,7 +22,8 @@ const VERIFY_EVERY: u64 = 10;
 const ANEW_EVERY: u64 = 12;
 /// So often there is a new center: its storage grows by the day.
 const NEW_SITE_EVERY: u64 = 30;
-/// A link is dead after 10 s without a sign; then a sync must end.
+/// A link is dead after 3 s without a sign, and its site is patient for 8 s
+/// more; then a sync must end.
 const DEAD_LINK: Duration = Duration::from_secs(20);
 
 const CENTER: &[Side] = &[Side::Center];

@@ -122,6 +122,27 @@ impl Site {
         Ok(site)
     }
 
+    /// The storage that lies in `folder` already.
+    pub fn at(folder: &Path) -> Result<Site> {
+        let (mut files, mut bytes) = (0, 0);
+        let mut folders = vec![folder.join("storage/volumes")];
+        while let Some(next) = folders.pop() {
+            for item in fs::read_dir(next)? {
+                let item = item?;
+                let found = item.metadata()?;
+                match found.is_dir() {
+                    true => folders.push(item.path()),
+                    false => (files, bytes) = (files + 1, bytes + found.len()),
+                }
+            }
+        }
+        Ok(Site {
+            folder: folder.to_path_buf(),
+            files,
+            bytes,
+        })
+    }
+
     /// What lies in the folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)

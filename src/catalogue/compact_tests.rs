@@ -208,6 +208,7 @@ impl Monitor for Busy<'_> {
     fn advance(&self, _items: u64) {
         self.go_on();
     }
+    fn links(&self, _text: &str) {}
     fn note(&self, _text: &str) {}
 }
 

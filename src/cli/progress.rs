@@ -20,6 +20,7 @@ pub(super) fn monitor() -> Arc<dyn Monitor> {
         }),
         false => Arc::new(Lines {
             stage: Mutex::new((String::new(), None, Instant::now())),
+            links: Mutex::new(String::new()),
             done: AtomicU64::new(0),
         }),
     }
@@ -38,7 +39,7 @@ impl Bars {
 impl Monitor for Bars {
     fn stage(&self, name: &str, total: Option<u64>) {
         let template = match total {
-            Some(_) => "{msg} [{bar:30}] {pos}/{len} {per_sec} {eta}",
+            Some(_) => "{prefix}{msg} [{bar:30}] {pos}/{len} {per_sec} {eta}",
             None => "{msg} {spinner} {pos} {per_sec}",
         };
         let next = match total {
@@ -58,6 +59,10 @@ impl Monitor for Bars {
         self.bar().inc(items);
     }
 
+    fn links(&self, text: &str) {
+        self.bar().set_prefix(format!("{text}  "));
+    }
+
     fn note(&self, text: &str) {
         self.bar().println(text);
     }
@@ -71,6 +76,7 @@ impl Drop for Bars {
 
 struct Lines {
     stage: Mutex<(String, Option<u64>, Instant)>,
+    links: Mutex<String>,
     done: AtomicU64,
 }
 
@@ -88,10 +94,19 @@ impl Monitor for Lines {
             return;
         }
         stage.2 = Instant::now();
-        let _ = match stage.1 {
-            Some(total) => writeln!(std::io::stderr(), "{}: {done} of {total}", stage.0),
-            None => writeln!(std::io::stderr(), "{}: {done}", stage.0),
+        let links = std::mem::take(&mut *self.links.lock().unwrap_or_else(PoisonError::into_inner));
+        let links = match links.as_str() {
+            "" => links,
+            _ => format!("; {links}"),
         };
+        let _ = match stage.1 {
+            Some(total) => writeln!(std::io::stderr(), "{}: {done} of {total}{links}", stage.0),
+            None => writeln!(std::io::stderr(), "{}: {done}{links}", stage.0),
+        };
+    }
+
+    fn links(&self, text: &str) {
+        *self.links.lock().unwrap_or_else(PoisonError::into_inner) = text.into();
     }
 
     fn note(&self, text: &str) {

@@ -1,5 +1,7 @@
 //! Quantities as they are written in the configuration: rates and hours.
 
+use std::fmt;
+
 use serde::{Deserialize, Deserializer, de};
 
 /// A data rate.
@@ -38,6 +40,24 @@ pub struct Hours {
     pub from: u16,
     /// Minutes after midnight, exclusive.
     pub to: u16,
+}
+
+impl Hours {
+    /// Whether this moment is within them.
+    pub fn contain(&self, at: &jiff::Zoned) -> bool {
+        let minute = at.hour() as u16 * 60 + at.minute() as u16;
+        match self.from < self.to {
+            true => (self.from..self.to).contains(&minute),
+            false => minute >= self.from || minute < self.to,
+        }
+    }
+}
+
+impl fmt::Display for Hours {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [from, to] = [self.from, self.to].map(|at| format!("{:02}:{:02}", at / 60, at % 60));
+        write!(f, "{from}-{to}")
+    }
 }
 
 impl<'de> Deserialize<'de> for Hours {
@@ -127,5 +147,43 @@ pub(super) fn share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D
         false => Err(de::Error::custom(format!(
             "share {share}: expected a number from 0 to 1"
         ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hours_go_over_midnight() {
+        let at = |hour, minute| {
+            let date = jiff::civil::date(2026, 3, 1).at(hour, minute, 59, 0);
+            date.in_tz("Asia/Tokyo").unwrap()
+        };
+        let (day, night) = (
+            Hours {
+                from: 8 * 60,
+                to: 17 * 60 + 30,
+            },
+            Hours {
+                from: 20 * 60,
+                to: 6 * 60,
+            },
+        );
+        assert_eq!(night.to_string(), "20:00-06:00");
+        for (hour, minute, by_day, by_night) in [
+            (0, 0, false, true),
+            (5, 59, false, true),
+            (6, 0, false, false),
+            (8, 0, true, false),
+            (17, 29, true, false),
+            (17, 30, false, false),
+            (20, 0, false, true),
+            (23, 59, false, true),
+        ] {
+            let at = at(hour, minute);
+            assert_eq!(day.contain(&at), by_day, "{at}");
+            assert_eq!(night.contain(&at), by_night, "{at}");
+        }
     }
 }

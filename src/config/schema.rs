@@ -141,9 +141,16 @@ pub struct Source {
     /// Who signs its snapshots; default: itself.
     #[serde(default, deserialize_with = "some_node_id")]
     pub trust: Option<NodeId>,
+    /// How long a pull waits, with every link lost, for one to come back.
+    #[serde(default = "default_patience", deserialize_with = "duration")]
+    pub patience: Duration,
     /// Network paths to it.
     #[serde(default, deserialize_with = "one_or_many")]
     pub link: Vec<SourceLink>,
+}
+
+fn default_patience() -> Duration {
+    Duration::from_secs(45)
 }
 
 impl Source {

@@ -67,10 +67,18 @@ const REPLICA: &str = r#"
 #[[source]]
 #id = "<node id of the center>"
 #trust = "<node id that signs>"   # the center's, when pulling from a backup
+#patience = "45s"             # with every link lost, wait so long for one
 #[[source.link]]
 #name = "sinet"
 #remote = "10.9.1.1:4433"
 #local = "10.9.1.2"           # the local address to leave by
+#rate = "800Mbit/s"           # at most
+#hours = "20:00-06:00"        # local time
+# A second link works beside the first, and alone when that fails.
+#[[source.link]]
+#name = "commercial"
+#remote = "10.9.2.1:4433"
+#local = "10.9.2.2"
 
 # Keep less than everything. The copy still proves itself against what the
 # center signed.

@@ -45,6 +45,12 @@ impl WantedLeaf {
         }
     }
 
+    /// About how many bytes the answer has, before compression: what is large
+    /// comes apart.
+    pub fn answer_bytes(&self) -> u64 {
+        self.weight.min(BUNDLE_BYTES as u64) + LEAF_OVERHEAD
+    }
+
     /// What the source is asked for.
     pub fn want(&self) -> LeafWant {
         LeafWant {

@@ -32,6 +32,7 @@ const WAITING_MAX: usize = 256;
 enum Line {
     Stage { name: String, total: Option<u64> },
     Advance { items: u64 },
+    Links { text: String },
     Note { text: String },
     Outcome(Box<Outcome>),
 }
@@ -174,6 +175,10 @@ impl Monitor for Sent {
         self.advanced.fetch_add(items, Ordering::Relaxed);
     }
 
+    fn links(&self, text: &str) {
+        let _ = self.sender.try_send(Line::Links { text: text.into() });
+    }
+
     fn note(&self, text: &str) {
         let _ = self.sender.try_send(Line::Note { text: text.into() });
     }
@@ -206,6 +211,7 @@ pub async fn ask(
         match serde_json::from_str(&line).map_err(|error| wrong(error.into()))? {
             Line::Stage { name, total } => monitor.stage(&name, total),
             Line::Advance { items } => monitor.advance(items),
+            Line::Links { text } => monitor.links(&text),
             Line::Note { text } => monitor.note(&text),
             Line::Outcome(outcome) => return Ok(Some(*outcome)),
         }

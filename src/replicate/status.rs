@@ -2,13 +2,13 @@
 
 use hikae_protocol::snapshot::{Cursor, Snapshot};
 use serde::Serialize;
-use serde_json::Value;
 
 use super::center::{Center, RefreshReport};
 use super::peers::{PeerBook, PeerState};
 use super::replica::{HeldVolume, Replica, ScrubStatus, Sparse, SyncReport};
 use crate::catalogue::{Catalogue, RebuildReport};
 use crate::config::{Peer, Role};
+use crate::transfer::LinkFigures;
 use crate::walk::LeftOut;
 
 /// A node's status.
@@ -83,7 +83,8 @@ pub(super) struct PeerStatus {
 #[derive(Debug, Serialize)]
 pub(super) struct SourceStatus {
     pub node_id: String,
-    pub links: Vec<Value>,
+    /// As of the pull that goes on, or was the last.
+    pub links: Vec<LinkFigures>,
 }
 
 impl From<Cursor> for CursorStatus {
@@ -220,11 +221,10 @@ pub(super) fn replica(replica: &Replica) -> Status {
     status.sources = sources
         .map(|source| SourceStatus {
             node_id: source.id.to_string(),
-            links: source
-                .link
-                .iter()
-                .map(|link| serde_json::json!({ "name": link.name, "remote": link.remote.to_string() }))
-                .collect(),
+            links: match replica.session(&source.id) {
+                Some(session) => session.links,
+                None => source.link.iter().map(LinkFigures::of).collect(),
+            },
         })
         .collect();
     match replica.held() {

@@ -15,10 +15,11 @@ use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use hikae_protocol::chunk::{Chunk, check_chunks};
 use hikae_protocol::digest::Digest;
 use hikae_protocol::frame::{Frame, FrameKind};
-use hikae_protocol::limits::BUNDLE_BYTES;
+use hikae_protocol::limits::{BUNDLE_BYTES, CHUNK_BYTES_AVERAGE, CHUNK_SPAN_BYTES};
 use hikae_protocol::message::{ChunkAt, ChunkList, Chunks, DeltaEntry, Range};
 use hikae_protocol::objectpath::LeafKey;
 use hikae_protocol::pack::Pack;
+use tokio::sync::SemaphorePermit;
 
 use super::contents::{Gathering, unpacked};
 use super::incoming::Incoming;
@@ -29,8 +30,8 @@ use crate::catalogue::{
     Catalogue, CatalogueError, ChunkPages, ChunkRecord, ContentPlace, RecordPlace,
 };
 
-/// Requests for chunks of one leaf that are on their way at once.
-const PIECES: usize = 4;
+/// About how many bytes of a list are one chunk.
+const LISTED_BYTES: u64 = 36;
 /// Chunks of a leaf's earlier contents that are remembered, at most.
 const KNOWN_MAX: usize = 256 * 1024;
 
@@ -118,6 +119,12 @@ impl Batch {
 }
 
 impl Piece {
+    /// Bytes of what is to be asked for.
+    fn bytes(&self) -> u64 {
+        let chunks = self.asked.iter().map(|&at| self.batch.chunks[at]);
+        chunks.map(|chunk| u64::from(chunk.bytes)).sum()
+    }
+
     /// The ranges that are to be asked for.
     fn ranges(&self, entry: &DeltaEntry) -> Vec<Range> {
         let mut offset = self.batch.offset;
@@ -387,7 +394,7 @@ impl Round<'_> {
         };
         let of = (&key, &entries[..]);
         let mut pieces = self.pieces(of, assembly);
-        while let Some(mut piece) = pieces.try_next().await? {
+        while let Some((mut piece, _room)) = pieces.try_next().await? {
             done.requests += u64::from(piece.answer.is_some());
             let before = locked(assembly).received();
             while let Some(missing) = self.take(&mut piece, assembly).await? {
@@ -404,12 +411,12 @@ impl Round<'_> {
         Ok(())
     }
 
-    /// What comes of all batches, in order.
+    /// What comes of all batches, in order, each in the room that it has.
     fn pieces<'a>(
         &'a self,
         (key, entries): (&'a LeafKey, &'a [DeltaEntry]),
         assembly: &'a Shared,
-    ) -> BoxStream<'a, Result<Piece, PullError>> {
+    ) -> BoxStream<'a, Result<(Piece, SemaphorePermit<'a>), PullError>> {
         let lists = stream::iter(0..entries.len())
             .flat_map(move |file| self.cuts((key, &entries[file]), file, assembly));
         let batches = lists
@@ -424,9 +431,15 @@ impl Round<'_> {
                 at: 0,
                 again: false,
             };
-            self.fetch((key, entries), piece)
+            // The first of a leaf has room before those behind it, so it never
+            // waits for them.
+            async move {
+                let room = self.room.acquire().await;
+                let room = room.map_err(|error| PullError::Task(error.to_string()))?;
+                Ok((self.fetch((key, entries), piece).await?, room))
+            }
         });
-        pieces.try_buffered(PIECES).boxed()
+        pieces.try_buffered(self.links.requests()).boxed()
     }
 
     /// The batches of one content, list by list.
@@ -471,7 +484,9 @@ impl Round<'_> {
             from,
         };
         let frame = Frame::message(FrameKind::Chunks, &wanted).map_err(LinkError::from)?;
-        let answer = self.ask(&frame, FrameKind::ChunkList).await?;
+        let span = CHUNK_SPAN_BYTES.min(entry.entry.size - from);
+        let bytes = (span / CHUNK_BYTES_AVERAGE as u64 + 1) * LISTED_BYTES;
+        let answer = self.ask(&frame, FrameKind::ChunkList, bytes).await?;
         let list: ChunkList = answer.decode().map_err(LinkError::from)?;
         Ok(list.chunks)
     }
@@ -484,7 +499,8 @@ impl Round<'_> {
         let fetched = async move {
             if !piece.asked.is_empty() {
                 let ranges = piece.ranges(&entries[piece.batch.file]);
-                piece.answer = Some(self.ranges(key, ranges).await?);
+                let bytes = piece.bytes();
+                piece.answer = Some(self.ranges(key, ranges, bytes).await?);
             }
             Ok(piece)
         };

@@ -19,8 +19,11 @@ use hikae_protocol::tree::{Child, ChildKind, child_path, node_digest};
 
 use super::link::LinkError;
 use super::proof::BareChange;
-use super::replica::{REQUESTS, Round};
+use super::replica::Round;
 use super::report::PullError;
+
+/// About how many bytes of the answer are one list.
+const LIST_BYTES: u64 = 8 * 1024;
 
 /// Lists in one request.
 const LISTS: usize = 1024;
@@ -84,7 +87,7 @@ impl Round<'_> {
             waiting.sort_unstable_by(|one, two| one.path.cmp(&two.path));
             let mut answers = stream::iter(requests(waiting))
                 .map(|nodes| self.ask_lists(nodes))
-                .buffer_unordered(REQUESTS);
+                .buffer_unordered(self.links.requests());
             while let Some((nodes, answers)) = answers.try_next().await? {
                 open.append(&mut taken(nodes, answers, &mut found, seen)?);
             }
@@ -141,7 +144,10 @@ impl Round<'_> {
         let count = lists.len();
         let request = Lists { to: self.to, lists };
         let frame = Frame::message(FrameKind::Lists, &request).map_err(LinkError::from)?;
-        let answer = match self.ask(&frame, FrameKind::Listed).await {
+        let answer = match self
+            .ask(&frame, FrameKind::Listed, count as u64 * LIST_BYTES)
+            .await
+        {
             Err(PullError::Refused(refused)) if refused.code == RefusedCode::Moved => {
                 return Ok(None);
             }

@@ -103,7 +103,8 @@ impl Round<'_> {
             })
             .collect();
         done.requests += 1;
-        let pack = self.ranges(&leaf.wanted.key, ranges).await?;
+        let bytes = batch.iter().map(|entry| entry.entry.size).sum();
+        let pack = self.ranges(&leaf.wanted.key, ranges, bytes).await?;
         let items = unpacked(&pack)?;
         if items.len() != batch.len() {
             return Err(PullError::Fault(
@@ -137,10 +138,12 @@ impl Round<'_> {
             .collect())
     }
 
+    /// Small contents or chunks, of about so many bytes.
     pub(super) async fn ranges(
         &self,
         key: &LeafKey,
         ranges: Vec<Range>,
+        bytes: u64,
     ) -> Result<Pack, PullError> {
         let contents = Contents {
             to: self.to,
@@ -148,7 +151,7 @@ impl Round<'_> {
             ranges,
         };
         let frame = Frame::message(FrameKind::Contents, &contents).map_err(LinkError::from)?;
-        let answer = self.ask(&frame, FrameKind::Ranges).await?;
+        let answer = self.ask(&frame, FrameKind::Ranges, bytes).await?;
         answer
             .unpack()
             .map_err(|error| PullError::Link(error.into()))

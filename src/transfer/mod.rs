@@ -2,7 +2,9 @@
 //! its law.
 //!
 //! `source` answers, `replica` asks; both speak through `link`, which knows
-//! quinn. What is asked for in which bundle is `plan`'s to decide.
+//! quinn. A replica asks a session, `links`: any link may answer, and which is
+//! asked is the `scheduler`'s to say. What is asked for in which bundle is
+//! `plan`'s to decide.
 
 mod adopt;
 mod chunks;
@@ -11,17 +13,22 @@ mod contents;
 mod handout;
 mod incoming;
 mod link;
+mod links;
 mod lists;
+mod meter;
 mod proof;
 mod replica;
 mod report;
+mod route;
+mod scheduler;
 mod scope;
 mod source;
 mod tls;
 mod wanted;
 mod wide;
 
-pub use link::{Link, LinkError, LinkStats, Listener, connect, listen};
+pub use link::{LinkError, LinkStats, Listener, SocketBuffers, listen};
+pub use links::{LinkFigures, Links, SessionFigures, Watch};
 pub use proof::{BareChange, Proven};
 pub use replica::{acknowledge, pull};
 pub use report::{PullError, PullReport};

@@ -13,6 +13,7 @@ use hikae_protocol::snapshot::{NodeId, Snapshot, Standing, VerifiedSnapshot};
 use quinn::Connection;
 
 use super::link;
+use super::links::{Links, TRIES};
 use super::replica::{ANSWER_DEADLINE, PROOF_DEADLINE};
 use super::report::PullError;
 use crate::catalogue::{Catalogue, VolumeNode, Volumes};
@@ -70,7 +71,7 @@ struct Answer {
 
 /// Who is asked, and for what.
 pub(super) struct Asked<'a> {
-    pub connection: &'a Connection,
+    pub links: &'a Links,
     pub catalogue: &'a Catalogue,
     pub trusted: NodeId,
     pub filter: &'a Filter,
@@ -172,8 +173,28 @@ impl BareChange {
     }
 }
 
-/// Pulls, and takes what comes. More leaves than there can be are none.
+/// Asks by the link that answered first; by another if it is lost meanwhile.
 async fn ask(
+    asked: &Asked<'_>,
+    held: Option<Snapshot>,
+    bare: Option<Digest>,
+) -> Result<Answer, PullError> {
+    let mut tries = 1;
+    loop {
+        let connection = asked.links.first().await?;
+        match ask_by(&connection, asked, held.clone(), bare).await {
+            Err(PullError::Link(error)) if connection.close_reason().is_some() && tries < TRIES => {
+                tracing::info!(%error, "asking for the proof by another connection");
+                tries += 1;
+            }
+            other => return other,
+        }
+    }
+}
+
+/// Pulls, and takes what comes. More leaves than there can be are none.
+async fn ask_by(
+    connection: &Connection,
     asked: &Asked<'_>,
     held: Option<Snapshot>,
     bare: Option<Digest>,
@@ -183,7 +204,7 @@ async fn ask(
         volumes: asked.filter.volumes.clone(),
         bare,
     };
-    let (mut send, mut receive) = link::open(asked.connection).await?;
+    let (mut send, mut receive) = link::open(connection).await?;
     link::send(
         &mut send,
         &Frame::message(FrameKind::Pull, &pull).map_err(link::LinkError::from)?,

@@ -5,19 +5,20 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use hikae_protocol::frame::{Frame, FrameKind};
 use hikae_protocol::message::{Acknowledge, Beyond, Fetch, LeafWant, Refused, RefusedCode};
 use hikae_protocol::objectpath::LeafKey;
 use hikae_protocol::snapshot::{Cursor, NodeId, Snapshot, VerifiedSnapshot};
-use quinn::Connection;
+use tokio::sync::Semaphore;
 
 use super::adopt::Adoptable;
 use super::compare::Seen;
 use super::incoming::{Bundle, Incoming, Taken, take};
-use super::link::{self, Link, LinkError};
+use super::link::LinkError;
+use super::links::Links;
 use super::proof::{Asked, Proof, Proven, prove};
 use super::report::{Done, PullError, PullReport};
 use crate::catalogue::{Catalogue, Totals};
@@ -28,10 +29,10 @@ use crate::progress::Monitor;
 pub(super) const PROOF_DEADLINE: Duration = Duration::from_secs(3600);
 /// For any other answer, and for every further part of one.
 pub(super) const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
-/// Requests for bundles that are on their way at once.
-pub(super) const REQUESTS: usize = 8;
 /// How long requests that are under way may still take when one failed.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
+/// How often the links' figures are drawn.
+const DRAW: Duration = Duration::from_secs(1);
 /// Rounds against a source that keeps moving, at most.
 pub(super) const ROUNDS_MAX: u64 = 100;
 /// Rounds that bring a snapshot with lacking contents, until they wait for
@@ -43,15 +44,14 @@ const LACKING_ROUNDS: u64 = 3;
 ///
 /// Errors: `PullError`.
 pub async fn pull(
-    link: &Link,
+    links: &Links,
     catalogue: &Arc<Catalogue>,
     trusted: NodeId,
     (filter, adopt): (&Filter, Option<&Path>),
     monitor: &dyn Monitor,
 ) -> Result<PullReport, PullError> {
     let users = Arc::strong_count(catalogue);
-    let connection = link.connection();
-    let result = pull_rounds(connection, catalogue, trusted, (filter, adopt), monitor).await;
+    let result = pull_rounds(links, catalogue, trusted, (filter, adopt), monitor).await;
     // After an error, work on blocking threads may still be storing; nobody
     // else may commit until it is done.
     while result.is_err() && Arc::strong_count(catalogue) > users {
@@ -61,14 +61,14 @@ pub async fn pull(
 }
 
 async fn pull_rounds(
-    connection: &Connection,
+    links: &Links,
     catalogue: &Arc<Catalogue>,
     trusted: NodeId,
     (filter, adopt): (&Filter, Option<&Path>),
     monitor: &dyn Monitor,
 ) -> Result<PullReport, PullError> {
     let asked = Asked {
-        connection,
+        links,
         catalogue,
         trusted,
         filter,
@@ -95,10 +95,10 @@ async fn pull_rounds(
             Proof::Stale { same_epoch } => {
                 // Only the signer itself can begin another epoch, and once is
                 // enough to tell it.
-                let signer = link::peer_of(connection) == Some(trusted);
+                let signer = links.source() == trusted;
                 if same_epoch && signer && !report.stale {
                     report.stale = true;
-                    tell_beyond(connection, catalogue).await?;
+                    tell_beyond(links, catalogue).await?;
                     continue;
                 }
                 report.stale = true;
@@ -115,12 +115,13 @@ async fn pull_rounds(
             }
         };
         let round = Round {
-            connection,
+            links,
             catalogue,
             to: snapshot.snapshot().cursor,
             entries: snapshot.snapshot().entries,
             adoptable: adoptable.clone(),
             filter,
+            room: Semaphore::new(links.requests()),
             monitor,
             is_over: AtomicBool::new(false),
         };
@@ -186,18 +187,19 @@ async fn complete(
         catalogue.unstage(&other)?;
     }
     let round = Round {
-        connection: asked.connection,
+        links: asked.links,
         catalogue,
         to: snapshot.cursor,
         entries: snapshot.entries,
         adoptable: None,
         filter: asked.filter,
+        room: Semaphore::new(asked.links.requests()),
         monitor,
         is_over: AtomicBool::new(false),
     };
     let mut completed = stream::iter(still)
         .map(|key| round.complete(key))
-        .buffer_unordered(REQUESTS);
+        .buffer_unordered(asked.links.requests());
     while let Some(done) = completed.try_next().await? {
         done.count_into(report);
     }
@@ -212,13 +214,13 @@ async fn complete(
 /// Tells the source how far this replica is.
 ///
 /// Errors: `PullError::Link`.
-pub async fn acknowledge(link: &Link, told: &Acknowledge) -> Result<(), PullError> {
+pub async fn acknowledge(links: &Links, told: &Acknowledge) -> Result<(), PullError> {
     let frame = Frame::message(FrameKind::Acknowledge, told).map_err(LinkError::from)?;
-    tell(link.connection(), &frame).await
+    Ok(links.tell(&frame).await?)
 }
 
 /// Shows the source its own snapshot that it no longer has.
-async fn tell_beyond(connection: &Connection, catalogue: &Catalogue) -> Result<(), PullError> {
+async fn tell_beyond(links: &Links, catalogue: &Catalogue) -> Result<(), PullError> {
     let Some(commit) = catalogue.commit_record() else {
         return Ok(());
     };
@@ -226,24 +228,12 @@ async fn tell_beyond(connection: &Connection, catalogue: &Catalogue) -> Result<(
         held: commit.signed,
     };
     let frame = Frame::message(FrameKind::Beyond, &beyond).map_err(LinkError::from)?;
-    tell(connection, &frame).await
-}
-
-/// Sends what has no answer, and waits until it was taken.
-async fn tell(connection: &Connection, frame: &Frame) -> Result<(), PullError> {
-    let (mut send, mut receive) = link::open(connection).await?;
-    link::send(&mut send, frame).await?;
-    let _ = send.finish();
-    while link::receive(&mut receive, ANSWER_DEADLINE)
-        .await?
-        .is_some()
-    {}
-    Ok(())
+    Ok(links.tell(&frame).await?)
 }
 
 /// One round: from what the replica holds to one snapshot.
 pub(super) struct Round<'a> {
-    connection: &'a Connection,
+    pub(super) links: &'a Links,
     pub(super) catalogue: &'a Arc<Catalogue>,
     pub(super) to: Cursor,
     /// Entries of that snapshot.
@@ -252,6 +242,8 @@ pub(super) struct Round<'a> {
     pub(super) adoptable: Option<Arc<Adoptable>>,
     /// What is kept.
     pub(super) filter: &'a Filter,
+    /// For answers with chunks, of all leaves, until they were taken.
+    pub(super) room: Semaphore,
     monitor: &'a dyn Monitor,
     /// It failed: nothing more is asked for.
     is_over: AtomicBool,
@@ -273,12 +265,15 @@ impl Round<'_> {
         let leaves = wanted.len() + unfinished.len();
         let files = describe(snapshot.snapshot(), leaves);
         self.monitor.stage(&files, Some(leaves as u64));
+        let cut = bundles(wanted);
+        self.links.expect(cut.iter().map(weight).sum());
         let work = unfinished.into_iter().map(Work::Staged);
-        let work = work.chain(bundles(wanted).into_iter().map(Work::Bundle));
+        let work = work.chain(cut.into_iter().map(Work::Bundle));
         let mut taken = stream::iter(work)
             .map(|work| self.work(work))
-            .buffer_unordered(REQUESTS);
+            .buffer_unordered(self.links.requests());
         let moved = report.leaves_moved;
+        let mut drawn = Instant::now();
         while let Some(done) = taken.next().await {
             match done {
                 Ok(done) => done.count_into(report),
@@ -289,6 +284,10 @@ impl Round<'_> {
                     let _ = tokio::time::timeout(LAST_ANSWERS, rest).await;
                     return Err(error);
                 }
+            }
+            if drawn.elapsed() >= DRAW {
+                drawn = Instant::now();
+                self.monitor.links(&self.links.watch().figures().line());
             }
         }
         if report.leaves_moved > moved {
@@ -420,7 +419,8 @@ impl Round<'_> {
             };
             done.requests += 1;
             let frame = Frame::message(FrameKind::Fetch, &fetch).map_err(LinkError::from)?;
-            let answer = match self.ask(&frame, FrameKind::Bundle).await {
+            let bytes = weight(waiting.iter().map(|leaf| &leaf.wanted));
+            let answer = match self.ask(&frame, FrameKind::Bundle, bytes).await {
                 Err(PullError::Refused(refused)) if refused.code == RefusedCode::Moved => {
                     done.moved += waiting.len() as u64;
                     return Ok(done);
@@ -466,20 +466,17 @@ impl Round<'_> {
         Ok(waiting)
     }
 
+    /// Asks by any link for about so many bytes.
     pub(super) async fn ask(
         &self,
         request: &Frame,
         expected: FrameKind,
+        bytes: u64,
     ) -> Result<Frame, PullError> {
         if self.is_over.load(Ordering::Relaxed) {
             return Err(PullError::Over);
         }
-        let (mut send, mut receive) = link::open(self.connection).await?;
-        link::send(&mut send, request).await?;
-        let _ = send.finish();
-        let answer = link::receive(&mut receive, ANSWER_DEADLINE)
-            .await?
-            .ok_or(LinkError::Ended)?;
+        let answer = self.links.ask(request, bytes).await?;
         match answer.kind {
             kind if kind == expected => Ok(answer),
             FrameKind::Refused => Err(PullError::Refused(
@@ -490,6 +487,14 @@ impl Round<'_> {
             ))),
         }
     }
+}
+
+/// About how many bytes the answer for these leaves has, before compression.
+fn weight<'a>(leaves: impl IntoIterator<Item = &'a WantedLeaf>) -> u64 {
+    let leaves = leaves.into_iter();
+    leaves
+        .map(WantedLeaf::answer_bytes)
+        .fold(0, u64::saturating_add)
 }
 
 fn describe(snapshot: &Snapshot, leaves: usize) -> String {

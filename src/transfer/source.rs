@@ -103,7 +103,15 @@ async fn serve_peer(connection: Connection, holdings: Arc<dyn Holdings>) {
     }
     streams.shutdown().await;
     let stats = LinkStats::of(&connection);
-    tracing::info!(peer = %peer, sent = stats.bytes_sent, received = stats.bytes_received, "disconnected");
+    tracing::info!(
+        peer = %peer,
+        sent = stats.bytes_sent,
+        received = stats.bytes_received,
+        packets_sent = stats.packets_sent,
+        packets_lost = stats.packets_lost,
+        rtt_us = stats.rtt_us,
+        "disconnected"
+    );
 }
 
 async fn answer(

@@ -101,7 +101,7 @@ impl Site {
             self.backup_id
         );
         let backup = format!(
-            "role = \"backup\"\ntree = \"{}\"\n{UNGUARDED}[retention]\nkeep = \"1s\"\n[source]\nid = \"{}\"\n[[source.link]]\nname = \"loopback\"\n\
+            "role = \"backup\"\ntree = \"{}\"\n{UNGUARDED}[retention]\nkeep = \"1s\"\n[source]\npatience = \"8s\"\nid = \"{}\"\n[[source.link]]\nname = \"loopback\"\n\
              remote = \"127.0.0.1:{port}\"\n",
             self.text("tree"),
             self.center_id

@@ -54,6 +54,7 @@ impl Monitor for Gate {
         }
     }
     fn advance(&self, _items: u64) {}
+    fn links(&self, _text: &str) {}
     fn note(&self, _text: &str) {}
 }
 

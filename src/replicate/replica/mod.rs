@@ -41,7 +41,7 @@ use crate::plan::Filter;
 use crate::progress::Monitor;
 use crate::publish::{PublishError, PublishedMark};
 use crate::seal::Passphrase;
-use crate::transfer::{Link, LinkError, PullError, acknowledge, connect, pull};
+use crate::transfer::{Links, PullError, SessionFigures, Watch, acknowledge, pull};
 use crate::walk::{LeftOut, LeftOutReason};
 use guard::{Guard, Shown};
 use verify::Part;
@@ -128,6 +128,8 @@ pub struct Replica {
     cut_off: Option<String>,
     /// Sources that could not be pulled from, and when that was.
     unreached: Mutex<BTreeMap<NodeId, Instant>>,
+    /// The links to each source in the pull that goes on, or was the last.
+    sessions: Mutex<BTreeMap<NodeId, Watch>>,
     /// One sync or verification at a time.
     turn: tokio::sync::Mutex<()>,
     /// Held by those who look back, and by the begin of a pruning against them.
@@ -155,6 +157,7 @@ impl Replica {
             catalogue: Arc::new(catalogue),
             last: Mutex::new(None),
             unreached: Mutex::new(BTreeMap::new()),
+            sessions: Mutex::new(BTreeMap::new()),
             turn: tokio::sync::Mutex::new(()),
             past: RwLock::new(()),
             segments: Mutex::new(()),
@@ -201,6 +204,12 @@ impl Replica {
     /// The last sync of this process.
     pub fn last_sync(&self) -> Option<SyncReport> {
         locked(&self.last).clone()
+    }
+
+    /// The links to this source in the pull that goes on, or was the last of
+    /// this process.
+    pub fn session(&self, source: &NodeId) -> Option<SessionFigures> {
+        locked(&self.sessions).get(source).map(Watch::figures)
     }
 
     /// What the tree shows.
@@ -258,13 +267,13 @@ impl Replica {
         let filter = tokio::task::block_in_place(|| self.refilter(&filter, monitor))?;
         let mut failures = Vec::new();
         let mut best: Option<SyncReport> = None;
-        let (mut reaching, mut awaited) = self.reach(monitor);
+        let (mut reaching, mut awaited) = self.reach();
         while let Some(reached) = reaching.next().await {
             let source = reached.source;
             awaited -= usize::from(!reached.rested);
-            let pulled = match reached.link {
-                Ok(link) => {
-                    self.sync_from(source, link, &filter, started, monitor)
+            let pulled = match reached.links {
+                Ok(links) => {
+                    self.sync_from(source, links, &filter, started, monitor)
                         .await
                 }
                 Err(error) => Err(error),
@@ -310,10 +319,7 @@ impl Replica {
     /// Connects to the sources side by side, in the order in which they are
     /// configured, each with a head start: who is out of reach holds up nobody.
     /// Also says how many were not out of reach a moment ago.
-    fn reach<'a>(
-        &'a self,
-        monitor: &'a dyn Monitor,
-    ) -> (FuturesUnordered<impl Future<Output = Reached<'a>>>, usize) {
+    fn reach(&self) -> (FuturesUnordered<impl Future<Output = Reached<'_>>>, usize) {
         let sources = self.config().source.iter();
         let (resting, ready): (Vec<_>, Vec<_>) = sources
             .map(|source| (source, self.rests(source)))
@@ -325,10 +331,23 @@ impl Replica {
             Reached {
                 source,
                 rested,
-                link: self.connect(source, monitor).await,
+                links: self.connect(source).await,
             }
         });
         (reaching.collect(), awaited)
+    }
+
+    /// Begins a session with a source: it is there as soon as one of its links is.
+    async fn connect(&self, source: &Source) -> Result<Links, SourceError> {
+        let links = Links::open(source, &self.home.key);
+        locked(&self.sessions).insert(source.id, links.watch().clone());
+        match links.answered().await {
+            Ok(()) => Ok(links),
+            Err(error) => {
+                links.close().await;
+                Err(SourceError::Next(PullError::Link(error)))
+            }
+        }
     }
 
     /// Whether a source was out of reach a moment ago.
@@ -341,19 +360,19 @@ impl Replica {
     async fn sync_from(
         &self,
         source: &Source,
-        (link, mut notes): Connected,
+        links: Links,
         filter: &Filter,
         started: Instant,
         monitor: &dyn Monitor,
     ) -> Result<SyncReport, SourceError> {
-        notes.extend(self.cut_off.clone());
+        let mut notes: Vec<String> = self.cut_off.iter().cloned().collect();
         if self.config().seal && self.config().tree.is_some() {
             let note = "seal = true: the store is sealed, the published tree is in clear";
             monitor.note(note);
             notes.push(note.into());
         }
         let result = pull(
-            &link,
+            &links,
             &self.catalogue,
             source.signer(),
             (filter, self.config().tree.as_deref()),
@@ -373,10 +392,13 @@ impl Replica {
         if let (Ok(pulled), Ok(shown)) = (&result, &published)
             && (pulled.changed || shown.publish.as_ref().is_some_and(|shown| shown.leaves > 0))
         {
-            self.acknowledge(&link).await;
+            self.acknowledge(&links).await;
         }
-        report.link = link.stats();
-        link.close().await;
+        let figures = links.close().await;
+        figures.notes.iter().for_each(|note| monitor.note(note));
+        report.link = figures.total();
+        report.links = figures.links;
+        report.notes.extend(figures.notes);
         report.pull = result.map_err(SourceError::from)?;
         let shown = published.map_err(SourceError::Stop)?;
         (report.publish, report.held) = (shown.publish, shown.held);
@@ -384,45 +406,13 @@ impl Replica {
         Ok(report)
     }
 
-    async fn connect(
-        &self,
-        source: &Source,
-        monitor: &dyn Monitor,
-    ) -> Result<Connected, SourceError> {
-        let mut failures = Vec::new();
-        for link in &source.link {
-            let mut notes = Vec::new();
-            if link.rate.is_some() || link.hours.is_some() {
-                notes.push(format!(
-                    "link {}: rate and hours are not in force in this version",
-                    link.name
-                ));
-            }
-            if source.link.len() > 1 {
-                notes.push(format!(
-                    "of {} links one is used at a time in this version: {}",
-                    source.link.len(),
-                    link.name
-                ));
-            }
-            notes.iter().for_each(|note| monitor.note(note));
-            match connect(source, link, &self.home.key).await {
-                Ok(link) => return Ok((link, notes)),
-                Err(error) => failures.push(error.to_string()),
-            }
-        }
-        Err(SourceError::Next(PullError::Link(LinkError::Lost(
-            failures.join("; "),
-        ))))
-    }
-
-    async fn acknowledge(&self, link: &Link) {
+    async fn acknowledge(&self, links: &Links) {
         let told = Acknowledge {
             durable: self.catalogue.snapshot().map(|snapshot| snapshot.cursor),
             published: self.published().ok().flatten().and_then(|mark| mark.cursor),
             lacking: self.left_out().map_or(0, |(total, _)| total),
         };
-        if let Err(error) = acknowledge(link, &told).await {
+        if let Err(error) = acknowledge(links, &told).await {
             tracing::warn!(%error, "the source was not told how far we are");
         }
     }
@@ -522,15 +512,12 @@ impl Replica {
     }
 }
 
-/// A link to a source, and what is to be said of it.
-type Connected = (Link, Vec<String>);
-
 /// What came of connecting to a source.
 struct Reached<'a> {
     source: &'a Source,
     /// It was out of reach a moment ago.
     rested: bool,
-    link: Result<Connected, SourceError>,
+    links: Result<Links, SourceError>,
 }
 
 /// Whether another source may do better.

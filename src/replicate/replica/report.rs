@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::{HeldVolume, Sparse};
 use crate::publish::PublishReport;
 use crate::replicate::center::digest_text;
-use crate::transfer::{LinkStats, PullReport};
+use crate::transfer::{LinkFigures, LinkStats, PullReport};
 use crate::walk::LeftOut;
 
 /// What a sync did.
@@ -16,8 +16,10 @@ pub struct SyncReport {
     pub source: String,
     /// What the pull did.
     pub pull: PullReport,
-    /// What the connection moved.
+    /// What all links together moved.
     pub link: LinkStats,
+    /// What each link did.
+    pub links: Vec<LinkFigures>,
     /// Seconds for handshake, pull and commit.
     pub pull_seconds: f64,
     /// What the publication did; none without a tree.

@@ -13,6 +13,7 @@ use super::replica::{
 };
 use super::status::Status;
 use crate::catalogue::RebuildReport;
+use crate::transfer::LinkFigures;
 use crate::walk::Counts;
 
 /// Lines of one kind that are shown; `--json` has all.
@@ -182,6 +183,12 @@ pub(super) fn sync(report: &SyncReport) -> String {
         pull.proof_round_trips,
         pull.requests
     );
+    if report.links.len() > 1 {
+        report
+            .links
+            .iter()
+            .for_each(|figures| link(&mut out, figures));
+    }
     if let Some(publish) = &report.publish {
         let _ = writeln!(
             out,
@@ -341,6 +348,37 @@ fn repaired(out: &mut String, repair: &RepairReport) {
     }
 }
 
+/// One link of a session.
+fn link(out: &mut String, link: &LinkFigures) {
+    let _ = write!(
+        out,
+        "  link {} to {}: {}",
+        link.name, link.remote, link.state
+    );
+    if link.connections > 0 {
+        let _ = write!(
+            out,
+            ", {}/s, {:.1} ms, {:.2} % lost, {} in flight, {} bundles ({}), {} retries, {} hedges, \
+             {} twice",
+            bytes(link.rate),
+            link.moved.rtt_us as f64 / 1e3,
+            link.loss * 100.0,
+            bytes(link.in_flight),
+            link.bundles,
+            bytes(link.answer_bytes),
+            link.retries,
+            link.hedges,
+            bytes(link.bytes_twice)
+        );
+    }
+    match (&link.error, link.state) {
+        (Some(error), "down" | "doubtful") => {
+            let _ = writeln!(out, " ({error})");
+        }
+        _ => out.push('\n'),
+    }
+}
+
 /// A verification.
 pub(super) fn verify(report: &VerifyReport) -> String {
     let mut out = String::new();
@@ -436,6 +474,10 @@ pub(super) fn status(status: &Status) -> String {
             source.node_id,
             source.links.len()
         );
+        source
+            .links
+            .iter()
+            .for_each(|figures| link(&mut out, figures));
     }
     held(&mut out, &status.held);
     out.extend(status.sparse.iter().map(|sparse| format!("{sparse}\n")));

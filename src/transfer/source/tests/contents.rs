@@ -165,11 +165,7 @@ async fn a_peer_that_may_not_pull_any_more_is_told_so() {
         addr: any,
     };
     let listener = link::listen(&address, &ours, Arc::new(|_| true)).unwrap();
-    let source = config::Source {
-        id: NodeId(ours.verifying_key().to_bytes()),
-        trust: None,
-        link: vec![],
-    };
+    let source = NodeId(ours.verifying_key().to_bytes());
     let path = config::SourceLink {
         name: "loopback".into(),
         remote: listener.address().unwrap(),
@@ -178,7 +174,9 @@ async fn a_peer_that_may_not_pull_any_more_is_told_so() {
         hours: None,
     };
     let serving = tokio::spawn(serve(listener.clone(), Arc::new(Told::new())));
-    let link = link::connect(&source, &path, &theirs).await.unwrap();
+    let link = link::connect(source, &path, &theirs, link::HANDSHAKE)
+        .await
+        .unwrap();
     let pull = Pull::all(None);
     for _ in 0..2 {
         let (mut send, mut receive) = link::open(link.connection()).await.unwrap();
