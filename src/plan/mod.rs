@@ -64,31 +64,29 @@ impl WantedLeaf {
 }
 
 /// Cuts wanted leaves, in canonical order, into bundles of about
-/// `BUNDLE_BYTES` of contents.
-pub fn bundles(wanted: Vec<WantedLeaf>) -> Vec<Vec<WantedLeaf>> {
+/// `BUNDLE_BYTES` of contents, each when it is asked for.
+pub fn bundles(wanted: Vec<WantedLeaf>) -> impl Iterator<Item = Vec<WantedLeaf>> {
     let leaves_max = FETCH_LEAVES_MAX.min(REQUEST_BYTES_MAX / (PATH_BYTES_MAX / 8));
-    let mut bundles = Vec::new();
-    let mut bundle: Vec<WantedLeaf> = Vec::new();
-    let (mut bytes, mut names) = (0, 0);
-    for leaf in wanted {
-        let name = leaf.key.as_bytes().len() + 32 + size_of::<PageHint>() * leaf.held;
-        let full = bytes >= BUNDLE_BYTES as u64
-            || bundle.len() >= leaves_max
-            || names + name > REQUEST_BYTES_MAX / 2;
-        if full && !bundle.is_empty() {
-            bundles.push(std::mem::take(&mut bundle));
-            (bytes, names) = (0, 0);
+    let name =
+        |leaf: &WantedLeaf| leaf.key.as_bytes().len() + 32 + size_of::<PageHint>() * leaf.held;
+    let mut coming = wanted.into_iter().peekable();
+    std::iter::from_fn(move || {
+        let mut bundle: Vec<WantedLeaf> = Vec::new();
+        let (mut bytes, mut names) = (0_u64, 0);
+        while let Some(leaf) = coming.next_if(|leaf| {
+            let has_room = bytes < BUNDLE_BYTES as u64
+                && bundle.len() < leaves_max
+                && names + name(leaf) <= REQUEST_BYTES_MAX / 2;
+            has_room || bundle.is_empty()
+        }) {
+            bytes = bytes
+                .saturating_add(leaf.weight)
+                .saturating_add(LEAF_OVERHEAD);
+            names += name(&leaf);
+            bundle.push(leaf);
         }
-        bytes = bytes
-            .saturating_add(leaf.weight)
-            .saturating_add(LEAF_OVERHEAD);
-        names += name;
-        bundle.push(leaf);
-    }
-    if !bundle.is_empty() {
-        bundles.push(bundle);
-    }
-    bundles
+        (!bundle.is_empty()).then_some(bundle)
+    })
 }
 
 #[cfg(test)]
@@ -113,7 +111,7 @@ mod tests {
         fn every_leaf_is_in_one_bundle_and_bundles_are_bounded(
             weights in prop::collection::vec(0_u64..3_000_000, 0..2000)) {
             let wanted: Vec<WantedLeaf> = weights.iter().enumerate().map(|(at, weight)| leaf(at, *weight)).collect();
-            let cut = bundles(wanted.clone());
+            let cut: Vec<_> = bundles(wanted.clone()).collect();
             prop_assert_eq!(cut.iter().flatten().cloned().collect::<Vec<_>>(), wanted);
             for bundle in &cut {
                 prop_assert!(!bundle.is_empty() && bundle.len() <= FETCH_LEAVES_MAX);

@@ -265,10 +265,9 @@ impl Round<'_> {
         let leaves = wanted.len() + unfinished.len();
         let files = describe(snapshot.snapshot(), leaves);
         self.monitor.stage(&files, Some(leaves as u64));
-        let cut = bundles(wanted);
-        self.links.expect(cut.iter().map(weight).sum());
+        self.links.expect(weight(&wanted));
         let work = unfinished.into_iter().map(Work::Staged);
-        let work = work.chain(cut.into_iter().map(Work::Bundle));
+        let work = work.chain(bundles(wanted).map(Work::Bundle));
         let mut taken = stream::iter(work)
             .map(|work| self.work(work))
             .buffer_unordered(self.links.requests());

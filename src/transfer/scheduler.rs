@@ -2,11 +2,12 @@
 //! `now` and what was measured, and returns what to do.
 //!
 //! A link takes the next request while its bytes in flight are below its
-//! bandwidth-delay product (or `AHEAD`, if that is more) and one bundle, unless all others together would be
-//! done with everything before it were done with this one. What a link holds
-//! is *leased* to it: a lease that is overdue, and all leases of a link from
-//! which nothing comes any more, may be asked for elsewhere. At the end a free
-//! link asks for what a slower one still holds: a *hedge*.
+//! bandwidth-delay product (or `AHEAD`, if that is more) and one bundle, unless
+//! all others together would be done with everything before it were done with
+//! this one. What a link holds is *leased* to it: a lease that is overdue, and
+//! all leases of a link from which nothing comes any more, may be asked for
+//! elsewhere. At the end a free link asks for what a slower one still holds: a
+//! *hedge*.
 //!
 //! Invariant: a request that is waited for is in the queue, or some link that
 //! is not down holds it.

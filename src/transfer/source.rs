@@ -221,7 +221,7 @@ fn proof(holdings: &dyn Holdings, pull: &Pull, scope: &Scope) -> Result<Vec<Fram
     let is_known = |have: &Cursor| {
         have.epoch == snapshot.cursor.epoch && have.sequence <= snapshot.cursor.sequence
     };
-    let (base, mut leaves) = match pull.have {
+    let (base, leaves) = match pull.have {
         Some(have) if is_known(&have) => (ProofBase::Cursor, view.changed_since(have.sequence)?),
         Some(_) => (ProofBase::Apart, vec![]),
         None => {
@@ -236,13 +236,6 @@ fn proof(holdings: &dyn Holdings, pull: &Pull, scope: &Scope) -> Result<Vec<Fram
     };
     let mut frames = vec![Frame::message(FrameKind::Offer, &offer)?];
     frames.extend(split.bare(&view)?);
-    let mut listed = Vec::with_capacity(leaves.len());
-    for (key, value) in leaves.drain(..) {
-        if split.lists(key.volume())? {
-            listed.push((key, value));
-        }
-    }
-    let leaves = listed;
     let proof_frame = |pack: PackBuilder| -> Result<Frame, AnswerError> {
         let pack = pack
             .finish(NAMES_LEVEL)
@@ -250,9 +243,14 @@ fn proof(holdings: &dyn Holdings, pull: &Pull, scope: &Scope) -> Result<Vec<Fram
         Ok(Frame::pack(FrameKind::Proof, &pack)?)
     };
     let mut pack = PackBuilder::default();
-    for (key, value) in &leaves {
+    let mut listed = 0;
+    for (key, value) in leaves {
+        if !split.lists(key.volume())? {
+            continue;
+        }
+        listed += 1;
         let leaf = LeafProof {
-            key: key.clone(),
+            key,
             digest: value.digest,
             sequence: value.sequence,
             weight: match base {
@@ -268,9 +266,7 @@ fn proof(holdings: &dyn Holdings, pull: &Pull, scope: &Scope) -> Result<Vec<Fram
     if !pack.is_empty() {
         frames.push(proof_frame(pack)?);
     }
-    let end = ProofEnd {
-        leaves: leaves.len() as u64,
-    };
+    let end = ProofEnd { leaves: listed };
     frames.push(Frame::message(FrameKind::ProofEnd, &end)?);
     Ok(frames)
 }
