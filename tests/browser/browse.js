@@ -10,6 +10,9 @@ const job = JSON.parse(fs.readFileSync(0, "utf8"));
 const axe = fs.readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 const seen = { pages: [], dialogs: [], foreign: [], errors: [], axe: [], scripts: [], shots: [], judged: 0, followed: 0 };
 
+// A browser that starts for the first time on a busy machine takes its time.
+const PATIENCE_MS = 120_000;
+
 const args = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
   "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 
@@ -55,6 +58,7 @@ async function signIn(page, user, code) {
 (async () => {
   const browser = await chromium.launch({ executablePath: job.browser, headless: true, args });
   const context = await browser.newContext({ ignoreHTTPSErrors: true, viewport: { width: 1280, height: 800 }, locale: "ja-JP" });
+  context.setDefaultTimeout(PATIENCE_MS);
   const page = await context.newPage();
   page.on("dialog", (dialog) => { seen.dialogs.push(dialog.message()); dialog.dismiss(); });
   page.on("request", (request) => { if (!request.url().startsWith(job.url + "/")) seen.foreign.push(request.url()); });
@@ -136,6 +140,7 @@ async function signIn(page, user, code) {
   await look(page, "english", false);
   await context.clearCookies();
   const phone = await browser.newContext({ ignoreHTTPSErrors: true, viewport: { width: 390, height: 780 }, isMobile: true, deviceScaleFactor: 2 });
+  phone.setDefaultTimeout(PATIENCE_MS);
   const small = await phone.newPage();
   await signIn(small, "ishi");
   await small.goto(`${job.url}/p/${job.facility}/${job.patient}/summary`);
