@@ -11,7 +11,7 @@
 //! | `HIKAE_RACE_RECORDS` | 200,000 | records of the storage |
 //! | `HIKAE_RACE_RUNS` | 5 | runs of a cell; 3 if it takes over a minute |
 //! | `HIKAE_RACE_NOISE` | 220 | MB that don't compress, for the works with two links |
-//! | `HIKAE_RACE_ONLY` | all | works whose name begins so, separated by commas |
+//! | `HIKAE_RACE_ONLY` | all | works whose name begins so, separated by `;` |
 //! | `HIKAE_RACE_FOLDER` | `target/tmp/race` | what is kept; remove it to begin anew |
 
 #[path = "../lab/mod.rs"]
@@ -56,7 +56,7 @@ impl Options {
     /// Whether a work was asked for.
     pub(crate) fn wants(&self, work: &str) -> bool {
         let only = self.only.as_deref();
-        only.is_none_or(|only| only.split(',').any(|name| work.starts_with(name.trim())))
+        only.is_none_or(|only| only.split(';').any(|name| work.starts_with(name.trim())))
     }
 }
 
