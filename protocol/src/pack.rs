@@ -213,6 +213,11 @@ impl Items {
         self.ends.is_empty()
     }
 
+    /// Bytes of the decoded body: count, lengths, items.
+    pub fn raw_bytes(&self) -> usize {
+        self.raw.len()
+    }
+
     /// The item at `index`.
     pub fn get(&self, index: u32) -> Option<&[u8]> {
         let index = index as usize;

@@ -21,7 +21,7 @@ use super::value::LeafValue;
 use crate::segment::{BlockKind, BlockPlace, SegmentReader};
 
 /// Bytes of leaf records, or of pages, that share a block, before compression.
-const RECORDS_BLOCK_BYTES: usize = 128 * 1024;
+const RECORDS_BLOCK_BYTES: usize = 32 * 1024;
 /// Keys in one block of dropped leaves: they fit whatever their length.
 const UNSTAGE_KEYS_MAX: usize = 512;
 

@@ -144,11 +144,15 @@ impl Directory {
             done => return done,
         }
         let (above, name) = hikae_protocol::objectpath::split_last(path);
-        let parent = self.open_or_create(above)?;
-        parent.create_directory(name)?;
-        let mut made = parent.open(name)?;
-        made.path = join(&self.path, path);
-        Ok(made)
+        self.open_or_create(above)?.make(name)
+    }
+
+    /// Creates the directory `name` in this one, unless it is there, and opens it.
+    ///
+    /// Errors: `DiskError`.
+    pub fn make(&self, name: &[u8]) -> Result<Directory, DiskError> {
+        self.create_directory(name)?;
+        self.open(name)
     }
 
     /// Renames `from` in this directory to `name` in `to`, replacing a file.

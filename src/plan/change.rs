@@ -63,6 +63,10 @@ pub struct RecordChange {
     pub path: ObjectPath,
     /// What became of it.
     pub fate: Fate,
+    /// Its files before, by path.
+    pub before: Vec<ObjectPath>,
+    /// Its files now.
+    pub after: Vec<ObjectPath>,
     /// Its suspect files, by path.
     pub suspects: Vec<Suspect>,
 }
@@ -106,20 +110,19 @@ pub fn changes<'a>(
     if groups.is_empty() {
         return vec![];
     }
-    for (path, entry) in &old {
-        if let Some((files, _, _)) = groups.get_mut(&record_group(path.as_bytes())) {
-            files.insert(path, entry);
-        }
-    }
-    for (path, entry) in &new {
-        if let Some((_, files, _)) = groups.get_mut(&record_group(path.as_bytes())) {
-            files.insert(path, entry);
+    let arrived_paths = new.keys().filter(|path| !old.contains_key(**path));
+    for path in old.keys().chain(arrived_paths).copied() {
+        if let Some((before, after, _)) = groups.get_mut(&record_group(path.as_bytes())) {
+            before.extend(old.get(path).map(|entry| (path, *entry)));
+            after.extend(new.get(path).map(|entry| (path, *entry)));
         }
     }
     let change = |(group, (old, new, path)): (Vec<u8>, (Files, Files, &ObjectPath))| RecordChange {
         fate: fate(&old, &new),
         suspects: suspects(&old, &new, &arrived),
         path: path.clone(),
+        before: old.into_keys().cloned().collect(),
+        after: new.into_keys().cloned().collect(),
         group,
     };
     groups.into_iter().map(change).collect()

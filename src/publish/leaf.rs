@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hikae_protocol::entry::Entry;
 use hikae_protocol::objectpath::{LEAF_DEPTH_MAX, LeafKey, ObjectPath, PathText, split_last};
+use rustix::io::Errno;
 
 use super::placing::{Lost, Placement};
 use super::staging::{FOLDER, Staged, Staging, set_mtime};
@@ -41,11 +42,12 @@ pub(super) struct LeafPlan {
     directory: Vec<u8>,
     steps: Vec<RecordSteps>,
     places: BTreeMap<ObjectPath, ContentPlace>,
-    /// The leaf is not in the tree: it is staged as a directory.
-    whole: bool,
+    /// Folders below the leaf's directory that the tree lacks: they are staged
+    /// as a whole. Empty is the directory itself.
+    fresh: BTreeSet<Vec<u8>>,
     /// The leaf has no files any more.
     emptied: bool,
-    staged_whole: Option<MadeFolders>,
+    staged_folders: BTreeMap<Vec<u8>, MadeFolder>,
     staged: BTreeMap<ObjectPath, Staged>,
     /// What could not be read from the store.
     lost: BTreeSet<ObjectPath>,
@@ -102,16 +104,21 @@ impl LeafPlan {
         let wanted = entries(&files);
         let places = files.into_iter();
         let places = places.map(|file| (file.entry.path, file.content));
+        let steps = steps(&shown, &wanted);
+        let is_new = shown.is_empty()
+            && report.foreign.is_empty()
+            && key.depth() == LEAF_DEPTH_MAX
+            && !wanted.is_empty();
         Ok(LeafPlan {
             directory: key.as_bytes().to_vec(),
-            whole: shown.is_empty()
-                && report.foreign.is_empty()
-                && key.depth() == LEAF_DEPTH_MAX
-                && !wanted.is_empty(),
-            steps: steps(&shown, &wanted),
+            fresh: match is_new {
+                true => BTreeSet::from([vec![]]),
+                false => fresh_folders(&shown, &steps),
+            },
+            steps,
             places: places.collect(),
             emptied: wanted.is_empty() && key.depth() == LEAF_DEPTH_MAX,
-            staged_whole: None,
+            staged_folders: BTreeMap::new(),
             staged: BTreeMap::new(),
             lost: BTreeSet::new(),
             report,
@@ -136,31 +143,40 @@ impl LeafPlan {
         unread: bool,
     ) -> Result<Vec<Placement>, PublishError> {
         let mut placements = Vec::with_capacity(self.places.len());
-        let mut made = match (self.whole, unread) {
-            (true, true) => Some(MadeFolders::in_place(staging, &self.directory)?),
-            (true, false) => Some(MadeFolders::begin(staging)?),
-            (false, _) => None,
-        };
-        for entry in self.steps.iter().flat_map(|steps| &steps.placements) {
-            let place = self.places.get(&entry.path).copied();
-            let staged = match &mut made {
-                Some(made) => made.staged(&entry.path)?,
-                None => {
-                    let staged = staging.reserve();
-                    self.staged.insert(entry.path.clone(), staged.clone());
-                    staged
-                }
+        for folder in &self.fresh {
+            let made = match unread && folder.is_empty() {
+                true => MadeFolder::in_place(staging, &self.directory)?,
+                false => MadeFolder::begin(staging)?,
             };
-            self.report.files_written += 1;
-            self.report.bytes_written += entry.size;
-            placements.push(Placement {
-                plan: number,
-                entry: entry.clone(),
-                place: place.unwrap_or(ContentPlace::Storage),
-                staged,
-            });
+            self.staged_folders.insert(folder.clone(), made);
         }
-        self.staged_whole = made;
+        let is_new = self.fresh.contains(&b""[..]);
+        for steps in &mut self.steps {
+            for entry in std::mem::take(&mut steps.placements) {
+                let folder = match is_new {
+                    true => b"",
+                    false => top(&entry.path).unwrap_or_default(),
+                };
+                self.report.files_written += 1;
+                self.report.bytes_written += entry.size;
+                let staged = match self.staged_folders.get_mut(folder) {
+                    Some(made) => made.staged(folder, &entry.path)?,
+                    None => {
+                        let staged = staging.reserve();
+                        self.staged.insert(entry.path.clone(), staged.clone());
+                        steps.placements.push(entry.clone());
+                        staged
+                    }
+                };
+                let place = self.places.get(&entry.path).copied();
+                placements.push(Placement {
+                    plan: number,
+                    entry,
+                    place: place.unwrap_or(ContentPlace::Storage),
+                    staged,
+                });
+            }
+        }
         Ok(placements)
     }
 
@@ -180,10 +196,8 @@ impl LeafPlan {
 
     /// Syncs the folders that were made in the staging folder.
     pub(super) fn sync(&self, staging: &Staging) -> Result<(), DiskError> {
-        match &self.staged_whole {
-            Some(made) => made.sync(staging),
-            None => Ok(()),
-        }
+        let mut folders = self.staged_folders.values();
+        folders.try_for_each(|made| made.sync(staging))
     }
 
     /// Gives everything its name.
@@ -193,17 +207,18 @@ impl LeafPlan {
         staging: &Staging,
         touched: &mut Touched,
     ) -> Result<PublishReport, PublishError> {
-        if let Some(MadeFolders { leaf, .. }) = self.staged_whole.take()
-            && !leaf.is_in_place()
-            && !self.show_whole(root, staging, &leaf, touched)?
-        {
-            self.show_files_of(root, staging, &leaf, touched)?;
-            return Ok(std::mem::take(&mut self.report));
-        }
-        if !self.whole {
-            for steps in std::mem::take(&mut self.steps) {
-                self.show_record(root, staging, &steps, touched)?;
+        for (folder, made) in std::mem::take(&mut self.staged_folders) {
+            let path = match folder.is_empty() {
+                true => self.directory.clone(),
+                false => join(&self.directory, &folder),
+            };
+            let in_place = made.top.is_in_place();
+            if !in_place && !show_whole(root, staging, &made.top, &path, touched)? {
+                self.show_files_of(root, staging, &made, touched)?;
             }
+        }
+        for steps in std::mem::take(&mut self.steps) {
+            self.show_record(root, staging, &steps, touched)?;
         }
         if self.emptied {
             self.remove_leaf(root, touched)?;
@@ -226,44 +241,23 @@ impl LeafPlan {
         Ok(())
     }
 
-    /// Renames a staged leaf into place; says no if there is something.
-    fn show_whole(
+    /// Moves the files of a staged folder into one that is there.
+    fn show_files_of(
         &self,
         root: &Directory,
         staging: &Staging,
-        whole: &Staged,
-        touched: &mut Touched,
-    ) -> Result<bool, PublishError> {
-        let (above, name) = split_last(&self.directory);
-        let parent = open_touched(root, above, touched)?;
-        match staging.folder(whole).rename(&whole.name, &parent, name) {
-            Ok(()) => Ok(true),
-            Err(error)
-                if matches!(
-                    error.source,
-                    rustix::io::Errno::NOTEMPTY | rustix::io::Errno::EXIST
-                ) =>
-            {
-                Ok(false)
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Moves the files of a staged leaf into a directory that is there.
-    fn show_files_of(
-        &mut self,
-        root: &Directory,
-        staging: &Staging,
-        whole: &Staged,
+        made: &MadeFolder,
         touched: &mut Touched,
     ) -> Result<(), PublishError> {
-        let from = staging.folder(whole).open(&whole.name)?;
-        let placements = self.steps.iter().flat_map(|steps| &steps.placements);
-        for entry in placements.filter(|entry| !self.lost.contains(&entry.path)) {
-            let (above, name) = entry.path.split_name();
+        let lane = staging.folder(&made.top);
+        for (path, staged) in &made.files {
+            if self.lost.contains(path) {
+                continue;
+            }
+            let (above, name) = path.split_name();
             let target = self.open_folder(root, above, touched)?;
-            from.open(above)?.rename(name, &target, name)?;
+            let (staged_above, staged_name) = split_last(&staged.name);
+            lane.open(staged_above)?.rename(staged_name, &target, name)?;
         }
         Ok(())
     }
@@ -332,7 +326,9 @@ impl LeafPlan {
         source.rename(from_name, &target, to_name)?;
         touched.times += u64::from(touch(&target, to_name, to)?);
         self.report.files_renamed += 1;
-        vacated.insert(from_above.to_vec());
+        if from_above != to_above {
+            vacated.insert(from_above.to_vec());
+        }
         Ok(())
     }
 
@@ -364,59 +360,112 @@ impl LeafPlan {
     }
 }
 
-/// The folders of a leaf that is staged whole. They are ours alone and new, so
-/// each is made once, without a look at what may be there.
-struct MadeFolders {
-    leaf: Staged,
-    /// Folders of the leaf.
+/// The first component of a path that has several: its folder in the leaf's.
+fn top(path: &ObjectPath) -> Option<&[u8]> {
+    let (at, _) = slashes(path.as_bytes()).next()?;
+    Some(&path.as_bytes()[..at])
+}
+
+/// Folders of a leaf, mostly of a new day, in which nothing is shown and to
+/// which nothing is brought but files of records that are new as a whole: these
+/// wait for no other step.
+fn fresh_folders<'a>(shown: &'a [Entry], steps: &'a [RecordSteps]) -> BTreeSet<Vec<u8>> {
+    // A file may have had the name that a folder gets.
+    let name = |path: &'a ObjectPath| top(path).unwrap_or(path.as_bytes());
+    let mut used: BTreeSet<&[u8]> = shown.iter().map(|entry| name(&entry.path)).collect();
+    for steps in steps.iter().filter(|steps| !steps.only_places()) {
+        let moved = steps.renames.iter().chain(&steps.revivals);
+        let targets = moved.map(|(_, to)| to).chain(&steps.placements);
+        used.extend(targets.filter_map(|entry| top(&entry.path)));
+    }
+    let placed = steps.iter().flat_map(|steps| &steps.placements);
+    let placed = placed.filter_map(|entry| top(&entry.path));
+    placed
+        .filter(|folder| !used.contains(folder))
+        .map(<[u8]>::to_vec)
+        .collect()
+}
+
+/// A folder that is staged whole. It is ours alone and new, so each folder in
+/// it is made once, without a look at what may be there.
+struct MadeFolder {
+    top: Staged,
+    /// Folders in it.
     made: BTreeSet<Vec<u8>>,
+    /// The files that are to lie in it.
+    files: Vec<(ObjectPath, Staged)>,
     lane: Directory,
 }
 
-impl MadeFolders {
-    /// The leaf's own folder.
-    fn begin(staging: &Staging) -> Result<MadeFolders, DiskError> {
-        let leaf = staging.reserve();
-        let lane = staging.folder(&leaf).clone();
-        lane.create_directory(&leaf.name)?;
-        Ok(MadeFolders {
-            leaf,
+impl MadeFolder {
+    /// A folder in the staging folder.
+    fn begin(staging: &Staging) -> Result<MadeFolder, DiskError> {
+        let top = staging.reserve();
+        let lane = staging.folder(&top).clone();
+        lane.create_directory(&top.name)?;
+        Ok(MadeFolder {
+            top,
             made: BTreeSet::new(),
+            files: vec![],
             lane,
         })
     }
 
-    /// The leaf's own folder where it is to be in the end, and those above.
-    fn in_place(staging: &Staging, directory: &[u8]) -> Result<MadeFolders, DiskError> {
-        let leaf = Staged::in_place(directory);
-        let lane = staging.folder(&leaf).clone();
+    /// A leaf's own folder where it is to be in the end, and those above.
+    fn in_place(staging: &Staging, directory: &[u8]) -> Result<MadeFolder, DiskError> {
+        let top = Staged::in_place(directory);
+        let lane = staging.folder(&top).clone();
         let (above, name) = split_last(directory);
         lane.open_or_create(above)?.create_directory(name)?;
-        Ok(MadeFolders {
-            leaf,
+        Ok(MadeFolder {
+            top,
             made: BTreeSet::new(),
+            files: vec![],
             lane,
         })
     }
 
-    /// Makes the folders of a file; gives its own place.
-    fn staged(&mut self, path: &ObjectPath) -> Result<Staged, DiskError> {
-        for (at, _) in slashes(path.as_bytes()) {
-            let above = &path.as_bytes()[..at];
+    /// Makes the folders of a file, of which this is `folder`; gives its own
+    /// place.
+    fn staged(&mut self, folder: &[u8], path: &ObjectPath) -> Result<Staged, DiskError> {
+        let below = path.as_bytes();
+        let below = below.strip_prefix(folder).unwrap_or(below);
+        let below = below.strip_prefix(b"/").unwrap_or(below);
+        for (at, _) in slashes(below) {
+            let above = &below[..at];
             if !self.made.contains(above) {
-                self.lane.create_directory(&join(&self.leaf.name, above))?;
+                self.lane.create_directory(&join(&self.top.name, above))?;
                 self.made.insert(above.to_vec());
             }
         }
-        Ok(self.leaf.below(path.as_bytes()))
+        let staged = self.top.below(below);
+        self.files.push((path.clone(), staged.clone()));
+        Ok(staged)
     }
 
-    /// Syncs the leaf's folder and all in it.
+    /// Syncs the folder and all in it.
     fn sync(&self, staging: &Staging) -> Result<(), DiskError> {
-        let leaf = staging.folder(&self.leaf).open(&self.leaf.name)?;
-        leaf.sync()?;
+        let top = staging.folder(&self.top).open(&self.top.name)?;
+        top.sync()?;
         let mut folders = self.made.iter();
-        folders.try_for_each(|path| leaf.open(path)?.sync())
+        folders.try_for_each(|path| top.open(path)?.sync())
+    }
+}
+
+/// Renames a staged folder to `path`; says no if there is something.
+fn show_whole(
+    root: &Directory,
+    staging: &Staging,
+    whole: &Staged,
+    path: &[u8],
+    touched: &mut Touched,
+) -> Result<bool, PublishError> {
+    let (above, name) = split_last(path);
+    let parent = open_touched(root, above, touched)?;
+    match staging.folder(whole).rename(&whole.name, &parent, name) {
+        Ok(()) => Ok(true),
+        Err(error) if matches!(error.source, Errno::NOTEMPTY | Errno::EXIST) => Ok(false),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -432,16 +481,12 @@ fn open_touched(
     if let Some(folder) = touched.folders.get(path) {
         return Ok(folder.clone());
     }
+    let (above, name) = split_last(path);
     let folder = match root.open(path) {
-        Ok(folder) => folder,
-        Err(error) if error.source == rustix::io::Errno::NOENT => {
-            let (above, _) = split_last(path);
-            if !path.is_empty() {
-                open_touched(root, above, touched)?;
-            }
-            root.open_or_create(path)?
+        Err(error) if error.source == Errno::NOENT && !path.is_empty() => {
+            open_touched(root, above, touched)?.make(name)?
         }
-        Err(error) => return Err(error),
+        opened => opened?,
     };
     touched.add(&folder);
     Ok(folder)

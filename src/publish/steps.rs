@@ -26,6 +26,16 @@ pub struct RecordSteps {
     pub touches: Vec<Entry>,
 }
 
+impl RecordSteps {
+    /// Whether files come and nothing else happens.
+    pub fn only_places(&self) -> bool {
+        self.renames.is_empty()
+            && self.removals.is_empty()
+            && self.revivals.is_empty()
+            && self.touches.is_empty()
+    }
+}
+
 fn is_valid(path: &ObjectPath) -> bool {
     matches!(record_of(path.as_bytes()), Some((_, Flag::Valid)))
 }
@@ -35,33 +45,29 @@ pub fn steps<'a>(
     old: impl IntoIterator<Item = &'a Entry>,
     new: impl IntoIterator<Item = &'a Entry>,
 ) -> Vec<RecordSteps> {
-    type Paths<'a> = BTreeMap<&'a ObjectPath, &'a Entry>;
-    let mut records: BTreeMap<Vec<u8>, (Paths<'a>, Paths<'a>)> = BTreeMap::new();
-    for entry in old {
-        records
-            .entry(record_group(entry.path.as_bytes()))
-            .or_default()
-            .0
-            .insert(&entry.path, entry);
+    let old: Files<'a> = old.into_iter().map(|entry| (&entry.path, entry)).collect();
+    let new: Files<'a> = new.into_iter().map(|entry| (&entry.path, entry)).collect();
+    let mut records: BTreeMap<Vec<u8>, (Files<'a>, Files<'a>)> = BTreeMap::new();
+    // What stays as it is takes no step, whatever record it is of.
+    for (path, entry) in &old {
+        if new.get(path) != Some(entry) {
+            let record = records.entry(record_group(path.as_bytes()));
+            record.or_default().0.insert(path, entry);
+        }
     }
-    for entry in new {
-        records
-            .entry(record_group(entry.path.as_bytes()))
-            .or_default()
-            .1
-            .insert(&entry.path, entry);
+    for (path, entry) in &new {
+        if old.get(path) != Some(entry) {
+            let record = records.entry(record_group(path.as_bytes()));
+            record.or_default().1.insert(path, entry);
+        }
     }
-    let all = records
-        .into_values()
-        .map(|(old, new)| record_steps(&old, &new));
-    all.filter(|steps| *steps != RecordSteps::default())
-        .collect()
+    let all = records.into_values();
+    all.map(|(old, new)| record_steps(&old, &new)).collect()
 }
 
-fn record_steps(
-    old: &BTreeMap<&ObjectPath, &Entry>,
-    new: &BTreeMap<&ObjectPath, &Entry>,
-) -> RecordSteps {
+type Files<'a> = BTreeMap<&'a ObjectPath, &'a Entry>;
+
+fn record_steps(old: &Files<'_>, new: &Files<'_>) -> RecordSteps {
     let mut steps = RecordSteps::default();
     let mut vacated: Vec<&Entry> = old
         .iter()
@@ -70,7 +76,6 @@ fn record_steps(
         .collect();
     for (path, entry) in new {
         match old.get(path) {
-            Some(same) if same == entry => {}
             Some(same) if same.digest == entry.digest && same.size == entry.size => {
                 steps.touches.push((*entry).clone());
             }

@@ -10,7 +10,7 @@ use hikae_protocol::objectpath::ObjectPath;
 
 use crate::catalogue::{Catalogue, CatalogueError, ContentPlace, FileRecord, LeafRecord};
 use crate::plan::{RecordChange, Suspect, Suspicion, changes};
-use crate::ssmix::{Flag, Object, classify, record_group, record_of};
+use crate::ssmix::{Flag, Object, classify, record_of};
 
 /// Bytes of a content that are looked at.
 const HEAD_BYTES: u64 = 64;
@@ -48,14 +48,16 @@ pub fn suspects(
         if !change.suspects.is_empty() {
             continue;
         }
-        for (was, is) in replaced(old, new, &change.group) {
+        let mut found = Vec::new();
+        for (was, is) in replaced(old, new, change) {
             if is_implausible(catalogue, was, is)? {
-                change.suspects.push(Suspect {
+                found.push(Suspect {
                     path: was.entry.path.clone(),
                     suspicion: Suspicion::Implausible,
                 });
             }
         }
+        change.suspects = found;
     }
     Ok(all)
 }
@@ -65,20 +67,20 @@ pub fn suspects(
 fn replaced<'a>(
     old: &'a LeafRecord,
     new: &'a LeafRecord,
-    group: &[u8],
+    change: &'a RecordChange,
 ) -> Vec<(&'a FileRecord, &'a FileRecord)> {
-    let valid = |record: &'a LeafRecord| -> Vec<(&'a [u8], &'a FileRecord)> {
-        let files = record.files.iter().filter_map(|file| {
-            let path = file.entry.path.as_bytes();
-            let (_, flag) = record_of(path)?;
-            (flag == Flag::Valid && record_group(path) == group)
-                .then(|| (document(&file.entry.path), file))
-        });
-        files.collect()
+    let valid = |record: &'a LeafRecord, paths: &'a [ObjectPath]| {
+        let is_valid = |path: &&ObjectPath| {
+            record_of(path.as_bytes()).is_some_and(|(_, flag)| flag == Flag::Valid)
+        };
+        let files = paths.iter().filter(is_valid);
+        let files = files.filter_map(|path| record.file(path));
+        let files = files.map(|file| (document(&file.entry.path), file));
+        files.collect::<Vec<_>>()
     };
-    let before = valid(old);
+    let before = valid(old, &change.before);
     let mut pairs = Vec::new();
-    for (document, is) in valid(new) {
+    for (document, is) in valid(new, &change.after) {
         let was = before.iter().find(|(name, _)| *name == document);
         pairs.extend(
             was.filter(|(_, was)| was.entry.digest != is.entry.digest)

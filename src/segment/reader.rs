@@ -1,6 +1,5 @@
 //! Reads single blocks and checks them.
 
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,13 +13,32 @@ use super::folder::{SegmentFolder, segment_name};
 use super::log::BlockPlace;
 use crate::disk::{DiskError, StoreFiles};
 
-/// Decoded blocks that are kept, at most (each at most 4 MiB, mostly 1).
-const BLOCKS_MAX: NonZeroUsize = NonZeroUsize::new(12).unwrap();
+/// Bytes of decoded blocks that are kept, at most, beside the newest one.
+const KEPT_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Decoded blocks by their ids: what was used last.
+struct KeptBlocks {
+    blocks: LruCache<u64, Arc<Items>>,
+    bytes: usize,
+}
+
+impl KeptBlocks {
+    fn put(&mut self, id: u64, items: Arc<Items>) {
+        self.bytes += items.raw_bytes();
+        if let Some(before) = self.blocks.put(id, items) {
+            self.bytes -= before.raw_bytes();
+        }
+        while self.bytes > KEPT_BYTES_MAX && self.blocks.len() > 1 {
+            let oldest = self.blocks.pop_lru();
+            self.bytes -= oldest.map_or(0, |(_, items)| items.raw_bytes());
+        }
+    }
+}
 
 /// Reads blocks of one folder of segments.
 pub struct SegmentReader {
     folder: SegmentFolder,
-    blocks: Mutex<LruCache<u64, Arc<Items>>>,
+    kept: Mutex<KeptBlocks>,
 }
 
 impl SegmentReader {
@@ -28,7 +46,10 @@ impl SegmentReader {
     pub fn new(folder: &SegmentFolder) -> SegmentReader {
         SegmentReader {
             folder: folder.clone(),
-            blocks: Mutex::new(LruCache::new(BLOCKS_MAX)),
+            kept: Mutex::new(KeptBlocks {
+                blocks: LruCache::unbounded(),
+                bytes: 0,
+            }),
         }
     }
 
@@ -70,8 +91,8 @@ impl SegmentReader {
     ///
     /// Errors: `SegmentError`.
     pub fn items(&self, id: u64, place: BlockPlace) -> Result<Arc<Items>, SegmentError> {
-        let kept = || self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(items) = kept().get(&id) {
+        let kept = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(items) = kept().blocks.get(&id) {
             return Ok(items.clone());
         }
         let block = self.read(place)?;
