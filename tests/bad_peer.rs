@@ -805,16 +805,25 @@ fn deltas_with(
 /// A bundle of one entry whose path was not checked.
 fn entry_at(tale: &Tale, request: &Frame, path: &[u8]) -> Option<Vec<Say>> {
     #[derive(Serialize)]
-    struct RawEntry(Vec<u8>, u64, i64, Digest);
+    struct RawEntry(Vec<u8>, i64, u64, RawForm);
+    /// The second variant is inline.
+    #[derive(Serialize)]
+    enum RawForm {
+        #[allow(dead_code, reason = "a place")]
+        Held,
+        Inline(u32),
+    }
     at(FrameKind::Fetch, request, || {
-        let entry = RawEntry(path.to_vec(), 4, 0, Digest::of_content(b"evil"));
-        let entries = vec![(entry, 1_u64, ContentForm::Inline(0))];
+        let entries = vec![RawEntry(path.to_vec(), 0, 1, RawForm::Inline(0))];
         let no_tombstones: Vec<u8> = vec![];
         // 1 is the variant of a delta.
         let delta = (tale.small(), 1_u8, entries, no_tombstones, false);
         let mut contents = PackBuilder::default();
         contents.push(b"evil");
-        vec![bundle_of(&[delta], contents)]
+        vec![bundle_with(
+            &pack_of(&[delta]),
+            &contents.finish(3).unwrap(),
+        )]
     })
 }
 
@@ -826,7 +835,7 @@ fn lies_in_bundles_are_refused_and_named() {
     tell(&[
         (
             "one flipped byte of a content",
-            "is not the proven one",
+            "the proven digest",
             |tale, request| {
                 let mut lying = tale.clone();
                 let small = tale.small().clone();
@@ -834,19 +843,15 @@ fn lies_in_bundles_are_refused_and_named() {
                 at(FrameKind::Fetch, request, || lying.answer(request))
             },
         ),
-        (
-            "a longer content",
-            "is not the proven one",
-            |tale, request| {
-                let mut lying = tale.clone();
-                let small = tale.small().clone();
-                lying.leaves.get_mut(&small).unwrap()[2].1.push(0);
-                at(FrameKind::Fetch, request, || lying.answer(request))
-            },
-        ),
+        ("a longer content", "the proven digest", |tale, request| {
+            let mut lying = tale.clone();
+            let small = tale.small().clone();
+            lying.leaves.get_mut(&small).unwrap()[2].1.push(0);
+            at(FrameKind::Fetch, request, || lying.answer(request))
+        }),
         (
             "contents of each other",
-            "is not the proven one",
+            "the proven digest",
             |tale, request| {
                 deltas_with(tale, request, |entries| {
                     entries[0].content = ContentForm::Inline(1);
@@ -879,7 +884,19 @@ fn lies_in_bundles_are_refused_and_named() {
             deltas_with(tale, request, |entries| entries[0].entry.mtime_ns += 1)
         }),
         ("another size", "the proven digest", |tale, request| {
-            deltas_with(tale, request, |entries| entries[0].entry.size = u64::MAX)
+            deltas_with(tale, request, |entries| {
+                entries[0].content = ContentForm::Later;
+                entries[0].entry.size = u64::MAX;
+            })
+        }),
+        ("contents of a part", "inline", |tale, request| {
+            at(FrameKind::Fetch, request, || {
+                let (mut deltas, contents) = tale.deltas(request);
+                if let DeltaState::Delta(delta) = &mut deltas[0].state {
+                    delta.more = true;
+                }
+                vec![bundle_of(&deltas, contents)]
+            })
         }),
         (
             "entries in the wrong order",
@@ -940,7 +957,7 @@ fn lies_in_bundles_are_refused_and_named() {
             |tale, request| {
                 at(FrameKind::Fetch, request, || {
                     let mut deltas = BytesMut::new();
-                    pack_of(&tale.deltas(request).0).write(&mut deltas);
+                    pack_of_deltas(&tale.deltas(request).0).write(&mut deltas);
                     vec![bundle_bytes(&deltas, &pack_bytes(0, u32::MAX, &[0; 100]))]
                 })
             },
@@ -951,7 +968,7 @@ fn lies_in_bundles_are_refused_and_named() {
             |tale, request| {
                 at(FrameKind::Fetch, request, || {
                     let mut deltas = BytesMut::new();
-                    pack_of(&tale.deltas(request).0).write(&mut deltas);
+                    pack_of_deltas(&tale.deltas(request).0).write(&mut deltas);
                     vec![bundle_bytes(&deltas, &bomb(1_000_000))]
                 })
             },

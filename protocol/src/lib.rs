@@ -18,5 +18,6 @@ pub mod message;
 pub mod objectpath;
 pub mod pack;
 pub mod page;
+mod sent;
 pub mod snapshot;
 pub mod tree;

@@ -14,6 +14,8 @@ use crate::filter::ContentFilter;
 use crate::frame::{Frame, FrameError};
 use crate::limits::ERROR_TEXT_BYTES_MAX;
 use crate::objectpath::{LeafKey, ObjectPath, PathText};
+use crate::pack::Items;
+use crate::sent::{self, SentFetch};
 use crate::snapshot::{Cursor, SignedSnapshot};
 use crate::tree::ChildKind;
 
@@ -163,8 +165,10 @@ pub struct Mark {
     pub weight: u64,
 }
 
-/// Asks for a bundle: what changed in these leaves.
+/// Asks for a bundle: what changed in these leaves. Of each key travels what
+/// differs from the key before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "SentFetch", into = "SentFetch")]
 pub struct Fetch {
     /// The snapshot that the replica is going to.
     pub to: Cursor,
@@ -175,7 +179,7 @@ pub struct Fetch {
 }
 
 /// What a replica wants of one leaf.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeafWant {
     /// Which leaf.
     pub key: LeafKey,
@@ -190,8 +194,9 @@ pub struct LeafWant {
     pub held: Vec<PageHint>,
 }
 
-/// The answer for one leaf.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// The answer for one leaf. Size and digest of an inline content follow from its
+/// bytes, and do not travel.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeafDelta {
     /// Which leaf.
     pub key: LeafKey,
@@ -199,8 +204,36 @@ pub struct LeafDelta {
     pub state: DeltaState,
 }
 
+impl LeafDelta {
+    /// What travels of it.
+    ///
+    /// Errors: postcard's.
+    pub fn encode(&self) -> Result<Vec<u8>, postcard::Error> {
+        sent::encode(self)
+    }
+
+    /// Decodes a delta that came with these contents; those that it has inline
+    /// are hashed.
+    ///
+    /// Errors: `DeltaError`.
+    pub fn decode(bytes: &[u8], contents: &Items) -> Result<LeafDelta, DeltaError> {
+        sent::receive(bytes, contents)
+    }
+}
+
+/// Why bytes are no delta of a bundle.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DeltaError {
+    /// They do not decode.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// An inline content is not there.
+    #[error("the content of {0} is not in the bundle")]
+    Absent(PathText),
+}
+
 /// Whether a delta is there.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeltaState {
     /// The leaf changed after the snapshot: pull again, it is in a newer one.
     Moved,
@@ -209,7 +242,7 @@ pub enum DeltaState {
 }
 
 /// What changed in a leaf since the base of a `LeafWant`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Delta {
     /// New or changed entries, by path.
     pub entries: Vec<DeltaEntry>,
@@ -220,7 +253,7 @@ pub struct Delta {
 }
 
 /// An entry and where its content is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeltaEntry {
     /// The entry.
     pub entry: Entry,
@@ -231,7 +264,7 @@ pub struct DeltaEntry {
 }
 
 /// Where the content of an entry is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ContentForm {
     /// The leaf at the base has a file with this digest: a rename or copy.
     Held,
@@ -376,6 +409,16 @@ mod tests {
 
     use super::*;
     use crate::frame::FrameKind;
+    use crate::pack::PackBuilder;
+    use crate::snapshot::Epoch;
+
+    fn contents(items: &[&[u8]]) -> Items {
+        let mut pack = PackBuilder::default();
+        for item in items {
+            pack.push(item);
+        }
+        pack.finish(3).unwrap().unpack().unwrap()
+    }
 
     proptest! {
         /// [S4-4] decoding hostile bytes gives an error, never a panic.
@@ -387,7 +430,7 @@ mod tests {
             let _ = decode::<Lists>(&bytes);
             let _ = decode::<ListAnswer>(&bytes);
             let _ = decode::<Fetch>(&bytes);
-            let _ = decode::<LeafDelta>(&bytes);
+            let _ = LeafDelta::decode(&bytes, &contents(&[b"one"]));
             let _ = decode::<Contents>(&bytes);
             let _ = decode::<Chunks>(&bytes);
             let _ = decode::<ChunkList>(&bytes);
@@ -406,24 +449,103 @@ mod tests {
         assert!(decode::<ProofEnd>(&nines(1)).is_ok());
         assert!(decode::<ProofEnd>(&nines(2)).is_err());
         assert!(decode::<ProofEnd>(&[0xff; 11]).is_err());
-        for form in [&[4][..], &[1], &[1, 0xff, 0xff, 0xff, 0xff, 0x10], &[]] {
-            assert!(decode::<ContentForm>(form).is_err(), "{form:02x?}");
-        }
-        let most = decode::<ContentForm>(&[1, 0xff, 0xff, 0xff, 0xff, 0x0f]);
-        assert_eq!(most, Ok(ContentForm::Inline(u32::MAX)));
         assert!(decode::<RefusedCode>(&[4]).is_err());
         assert!(decode::<Refused>(&[0, 2, b'a', 0xff]).is_err());
-        let want = LeafWant {
-            key: LeafKey::parse(b"F/L").unwrap(),
+        // F/L, a delta of one entry `a`: its form, no tombstones, no more.
+        let delta = |form: &[u8]| {
+            let before = &[3, b'F', b'/', b'L', 1, 1, 1, b'a', 0, 1][..];
+            LeafDelta::decode(&[before, form, &[0, 0]].concat(), &contents(&[b"one"]))
+        };
+        for form in [&[4][..], &[1], &[1, 0xff, 0xff, 0xff, 0xff, 0x10], &[]] {
+            let refused = delta(form).unwrap_err();
+            assert!(matches!(refused, DeltaError::Decode(_)), "{form:02x?}");
+        }
+        let beyond = delta(&[1, 0xff, 0xff, 0xff, 0xff, 0x0f]);
+        assert!(matches!(beyond, Err(DeltaError::Absent(_))));
+        assert!(delta(&[1, 0]).is_ok());
+        let whole = postcard::to_stdvec(&fetch(&["F/L"])).unwrap();
+        assert_eq!(decode::<Fetch>(&whole), Ok(fetch(&["F/L"])));
+        for cut in 0..whole.len() {
+            assert!(decode::<Fetch>(&whole[..cut]).is_err(), "cut at {cut}");
+        }
+    }
+
+    fn fetch(keys: &[&str]) -> Fetch {
+        let want = |key: &&str| LeafWant {
+            key: LeafKey::parse(key.as_bytes()).unwrap(),
             base: Some(300),
             after: Some(ObjectPath::parse(b"a").unwrap()),
             inline: true,
             held: vec![PageHint([7; 8])],
         };
-        let whole = postcard::to_stdvec(&want).unwrap();
-        assert_eq!(decode::<LeafWant>(&whole), Ok(want));
-        for cut in 0..whole.len() {
-            assert!(decode::<LeafWant>(&whole[..cut]).is_err(), "cut at {cut}");
+        Fetch {
+            to: Cursor {
+                epoch: Epoch {
+                    counter: 1,
+                    random: [7; 16],
+                },
+                sequence: 300,
+            },
+            leaves: keys.iter().map(want).collect(),
+            only: None,
+        }
+    }
+
+    /// [S7-23] a key says what differs from the one before, in any order; a share
+    /// of more than there is, or that leaves no key, is refused.
+    #[test]
+    fn keys_share_what_they_begin_with() {
+        let keys = ["F/L/001", "F/L/001/002", "F/L/001/003", "A/B", "A/B"];
+        let told = fetch(&keys);
+        let bytes = postcard::to_stdvec(&told).unwrap();
+        assert_eq!(decode::<Fetch>(&bytes), Ok(told));
+        let size = |keys: &[&str]| postcard::to_stdvec(&fetch(keys)).unwrap().len();
+        let each = |key: &&str| size(&[key]) - size(&[]);
+        // 7, 10 and 3 bytes of the keys before.
+        let saved = keys.iter().map(each).sum::<usize>() - (bytes.len() - size(&[]));
+        assert_eq!(saved, 7 + 10 + 3);
+        let mut whole = postcard::to_stdvec(&fetch(&["F/L", "F/M"])).unwrap();
+        let second = whole.windows(3).position(|at| at == [2, 1, b'M']).unwrap();
+        for shared in [4, 0] {
+            whole[second] = shared;
+            assert!(decode::<Fetch>(&whole).is_err(), "{shared}");
+        }
+    }
+
+    /// [S7-9] size and digest of an inline content are those of its bytes.
+    #[test]
+    fn an_inline_content_is_known_by_its_bytes() {
+        let entry = |content: &[u8], form| DeltaEntry {
+            entry: Entry {
+                path: ObjectPath::parse(b"a").unwrap(),
+                size: content.len() as u64,
+                mtime_ns: -1,
+                digest: Digest::of_content(content),
+            },
+            sequence: 300,
+            content: form,
+        };
+        let delta = |entry| LeafDelta {
+            key: LeafKey::parse(b"F/L").unwrap(),
+            state: DeltaState::Delta(Delta {
+                entries: vec![entry],
+                ..Delta::default()
+            }),
+        };
+        let told = delta(entry(b"two", ContentForm::Inline(1)));
+        let bytes = told.encode().unwrap();
+        assert_eq!(
+            LeafDelta::decode(&bytes, &contents(&[b"one", b"two"])),
+            Ok(told)
+        );
+        let other = LeafDelta::decode(&bytes, &contents(&[b"one", b"other"]));
+        let other_told = delta(entry(b"other", ContentForm::Inline(1)));
+        assert_eq!(other, Ok(other_told));
+        for form in [ContentForm::Held, ContentForm::Later, ContentForm::Lacking] {
+            let told = delta(entry(b"three", form));
+            let longer = told.encode().unwrap();
+            assert_eq!(longer.len(), bytes.len() + 32);
+            assert_eq!(LeafDelta::decode(&longer, &contents(&[])), Ok(told));
         }
     }
 

@@ -386,12 +386,25 @@ fn delta_entry(name: &str, size: u64, mtime_ns: i64, byte: u8, content: ContentF
     }
 }
 
+fn inlined(name: &str, mtime_ns: i64, content: &[u8], index: u32) -> DeltaEntry {
+    DeltaEntry {
+        entry: Entry {
+            path: path(name),
+            size: content.len() as u64,
+            mtime_ns,
+            digest: Digest::of_content(content),
+        },
+        sequence: 300,
+        content: ContentForm::Inline(index),
+    }
+}
+
 #[test]
 fn a_bundle_has_every_form_of_a_content() {
     let delta = Delta {
         entries: vec![
             delta_entry("a", 3, 1_743_465_600_000_000_000, 0x11, ContentForm::Held),
-            delta_entry("b", 3, -1, 0x22, ContentForm::Inline(7)),
+            inlined("b", -1, b"abc", 1),
             delta_entry("c", 2_500_000, 0, 0x33, ContentForm::Later),
             delta_entry("d", u64::MAX, i64::MIN, 0x44, ContentForm::Lacking),
         ],
@@ -421,11 +434,15 @@ fn a_bundle_has_every_form_of_a_content() {
             state: DeltaState::Delta(more),
         },
     ];
-    let frame = Frame::bundle(&stored(&encoded(&deltas)), &stored(&[b"abc".to_vec()])).unwrap();
+    let sent = deltas.iter().map(LeafDelta::encode);
+    let sent: Vec<Vec<u8>> = sent.collect::<Result<_, _>>().unwrap();
+    let frame = Frame::bundle(&stored(&sent), &stored(&[vec![], b"abc".to_vec()])).unwrap();
     assert_golden("bundle", &written(&frame));
     let (first, second) = read("bundle").unpack_bundle().unwrap();
-    assert_eq!(unpacked::<LeafDelta>(&first), deltas);
-    assert_eq!(second.unpack().unwrap().get(0), Some(&b"abc"[..]));
+    let (first, second) = (first.unpack().unwrap(), second.unpack().unwrap());
+    let received = first.iter().map(|item| LeafDelta::decode(item, &second));
+    assert_eq!(received.collect::<Result<Vec<_>, _>>().unwrap(), deltas);
+    assert_eq!(second.get(1), Some(&b"abc"[..]));
 }
 
 /// What a compressor makes differs from version to version: a zstd pack is

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use ed25519_dalek::SigningKey;
 use hikae_protocol::digest::Digest;
 use hikae_protocol::entry::Entry;
+use hikae_protocol::message::{DeltaState, LeafDelta};
 use hikae_protocol::objectpath::{LeafKey, ObjectPath};
 use hikae_protocol::pack::PackBuilder;
 use hikae_protocol::snapshot::{Cursor, Epoch, Snapshot, VerifiedSnapshot};
@@ -387,7 +388,11 @@ fn a_change_of_a_large_leaf_writes_few_pages() {
         written.push(now - end);
         end = now;
         let delta = record.delta(Some(sequence - 1), None, 1 << 20);
-        sent.push(postcard::to_stdvec(&delta).unwrap().len());
+        let delta = LeafDelta {
+            key: key.clone(),
+            state: DeltaState::Delta(delta),
+        };
+        sent.push(delta.encode().unwrap().len());
     }
     println!(
         "bytes written for a change: {:?}, sent: {:?}",

@@ -257,7 +257,8 @@ impl LeafPlan {
             let (above, name) = path.split_name();
             let target = self.open_folder(root, above, touched)?;
             let (staged_above, staged_name) = split_last(&staged.name);
-            lane.open(staged_above)?.rename(staged_name, &target, name)?;
+            lane.open(staged_above)?
+                .rename(staged_name, &target, name)?;
         }
         Ok(())
     }

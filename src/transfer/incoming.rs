@@ -9,7 +9,7 @@ use hikae_protocol::frame::Frame;
 use hikae_protocol::limits::{HELD_MAX, LARGE_BYTES_MIN};
 use hikae_protocol::list::page_hint;
 use hikae_protocol::message::{
-    ContentForm, Delta, DeltaEntry, DeltaState, LeafDelta, LeafWant, Tombstone, decode,
+    ContentForm, Delta, DeltaEntry, DeltaError, DeltaState, LeafDelta, LeafWant, Tombstone,
 };
 use hikae_protocol::objectpath::{LEAF_DEPTH_MAX, LeafKey, ObjectPath};
 use hikae_protocol::pack::{Items, Pack, PackBuilder};
@@ -36,10 +36,13 @@ impl Bundle {
         let (deltas, contents) = frame
             .unpack_bundle()
             .map_err(|error| PullError::Link(error.into()))?;
+        let items = contents.unpack().map_err(wrong)?;
         let mut decoded = Vec::new();
         for item in deltas.unpack().map_err(wrong)?.iter() {
-            let delta: LeafDelta =
-                decode(item).map_err(|error| PullError::Link(frame.wrong(error).into()))?;
+            let delta = LeafDelta::decode(item, &items).map_err(|error| match error {
+                DeltaError::Decode(error) => PullError::Link(frame.wrong(error).into()),
+                absent @ DeltaError::Absent(_) => PullError::Fault(absent.to_string()),
+            })?;
             decoded.push(delta);
         }
         let same = decoded.len() == wanted.len()
@@ -54,7 +57,7 @@ impl Bundle {
         }
         Ok(Bundle {
             deltas: decoded,
-            items: contents.unpack().map_err(wrong)?,
+            items,
             contents,
         })
     }
@@ -260,6 +263,10 @@ impl Incoming {
                 .is_some_and(|last| entry.entry.path <= last)
             {
                 return Err(self.fault("its entries are not in order"));
+            }
+            let is_inline = matches!(entry.content, ContentForm::Inline(_));
+            if is_inline && (delta.more || entry.entry.size >= LARGE_BYTES_MIN) {
+                return Err(self.fault("an inline content that is large or of a part"));
             }
             let shallow = self.wanted.key.depth() < LEAF_DEPTH_MAX;
             if shallow && entry.entry.path.as_bytes().contains(&b'/') {
@@ -476,7 +483,13 @@ fn store_verified(
     bundle: &Bundle,
     leaves: &[Incoming],
 ) -> Result<HashMap<u32, ContentPlace>, PullError> {
-    let used = verified(&bundle.items, leaves)?;
+    let entries = leaves.iter().flat_map(|leaf| &leaf.entries);
+    let used: BTreeSet<u32> = entries
+        .filter_map(|entry| match entry.content {
+            ContentForm::Inline(index) => Some(index),
+            _ => None,
+        })
+        .collect();
     if used.is_empty() {
         return Ok(HashMap::new());
     }
@@ -505,25 +518,6 @@ fn store_verified(
     Ok(places
         .map(|(from, index)| (from, ContentPlace::Item { block, index }))
         .collect())
-}
-
-/// Checks every item of a bundle's contents that a proven entry names against
-/// that entry; says which items those are.
-fn verified(items: &Items, leaves: &[Incoming]) -> Result<BTreeSet<u32>, PullError> {
-    let mut used = BTreeSet::new();
-    for leaf in leaves {
-        for entry in &leaf.entries {
-            let ContentForm::Inline(index) = entry.content else {
-                continue;
-            };
-            let content = items
-                .get(index)
-                .ok_or_else(|| leaf.fault("a content is not in the bundle"))?;
-            check_content(&leaf.wanted.key, entry, content)?;
-            used.insert(index);
-        }
-    }
-    Ok(used)
 }
 
 /// Checks a small content against its proven entry.

@@ -29,10 +29,10 @@ use crate::catalogue::{CatalogueError, FileRecord, LeafRecord};
 const REQUEST_DEADLINE: Duration = Duration::from_secs(10);
 /// Between two looks at whether a connected peer still may pull.
 const ADMISSION: Duration = Duration::from_secs(2);
-/// zstd level of contents: they rest as they travelled, and a sixth smaller than
+/// zstd level of contents and deltas: they rest as they travelled, a fifth smaller than
 /// at level 3. What does not compress costs nothing more.
-pub(super) const CONTENTS_LEVEL: i32 = 6;
-/// zstd level of proofs and deltas.
+pub(super) const CONTENTS_LEVEL: i32 = 8;
+/// zstd level of proofs and lists, which are digests mostly.
 pub(super) const NAMES_LEVEL: i32 = 3;
 /// Bytes of names in one bundle, before compression.
 pub(super) const DELTA_BYTES: usize = 1024 * 1024;
@@ -239,7 +239,7 @@ fn proof(holdings: &dyn Holdings, pull: &Pull, scope: &Scope) -> Result<Vec<Fram
     let proof_frame = |pack: PackBuilder| -> Result<Frame, AnswerError> {
         let pack = pack
             .finish(NAMES_LEVEL)
-            .map_err(|error| refused(RefusedCode::Unavailable, error.to_string()))?;
+            .map_err(|error| unavailable(error.to_string()))?;
         Ok(Frame::pack(FrameKind::Proof, &pack)?)
     };
     let mut pack = PackBuilder::default();
@@ -272,7 +272,11 @@ fn proof(holdings: &dyn Holdings, pull: &Pull, scope: &Scope) -> Result<Vec<Fram
 }
 
 pub(super) fn encoded<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, AnswerError> {
-    postcard::to_stdvec(value).map_err(|error| refused(RefusedCode::Unavailable, error.to_string()))
+    postcard::to_stdvec(value).map_err(|error| unavailable(error.to_string()))
+}
+
+fn unavailable(text: String) -> AnswerError {
+    refused(RefusedCode::Unavailable, text)
 }
 
 /// The leaf as of the snapshot that the peer goes to; none if it changed
@@ -327,16 +331,14 @@ fn bundle(holdings: &dyn Holdings, fetch: &Fetch) -> Result<Vec<Frame>, AnswerEr
             key: want.key.clone(),
             state,
         };
-        deltas.push(&encoded(&delta)?);
+        let encoded = delta.encode();
+        deltas.push(&encoded.map_err(|error| unavailable(error.to_string()))?);
     }
-    let packed = |pack: PackBuilder, level| {
-        pack.finish(level)
-            .map_err(|error| refused(RefusedCode::Unavailable, error.to_string()))
+    let packed = |pack: PackBuilder| {
+        let pack = pack.finish(CONTENTS_LEVEL);
+        pack.map_err(|error| unavailable(error.to_string()))
     };
-    let frame = Frame::bundle(
-        &packed(deltas, NAMES_LEVEL)?,
-        &packed(contents, CONTENTS_LEVEL)?,
-    )?;
+    let frame = Frame::bundle(&packed(deltas)?, &packed(contents)?)?;
     Ok(vec![frame])
 }
 

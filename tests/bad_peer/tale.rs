@@ -232,8 +232,16 @@ pub(crate) fn end_of(leaves: u64) -> Say {
     Say::Frame(message(FrameKind::ProofEnd, &ProofEnd { leaves }))
 }
 
-pub(crate) fn bundle_of<T: Serialize>(deltas: &[T], contents: PackBuilder) -> Say {
-    bundle_with(&pack_of(deltas), &contents.finish(3).unwrap())
+pub(crate) fn pack_of_deltas(deltas: &[LeafDelta]) -> Pack {
+    let mut pack = PackBuilder::default();
+    for delta in deltas {
+        pack.push(&delta.encode().unwrap());
+    }
+    pack.finish(3).unwrap()
+}
+
+pub(crate) fn bundle_of(deltas: &[LeafDelta], contents: PackBuilder) -> Say {
+    bundle_with(&pack_of_deltas(deltas), &contents.finish(3).unwrap())
 }
 
 pub(crate) fn bundle_with(deltas: &Pack, contents: &Pack) -> Say {

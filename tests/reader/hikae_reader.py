@@ -252,9 +252,11 @@ def proof_end(p):
     return {"leaves": p.u64()}
 
 
-def leaf_want(p):
+def leaf_want(p, before):
+    shared, rest = p.u32(), p.bytes()
+    need(shared <= len(before), "a key that shares more than there is [S7-23]")
     return {
-        "key": p.bytes(),
+        "key": before[:shared] + rest,
         "base": p.option(Postcard.u64),
         "after": p.option(Postcard.bytes),
         "inline": p.bool(),
@@ -262,10 +264,24 @@ def leaf_want(p):
     }
 
 
+def leaf_wants(p):
+    before = b""
+
+    def want(p):
+        nonlocal before
+        one = leaf_want(p, before)
+        before = one["key"]
+        return one
+
+    wants = p.list(want)
+    need(len(wants) <= 4_096, "more than 4,096 leaves in a fetch")
+    return wants
+
+
 def fetch(p):
     return {
         "to": cursor(p),
-        "leaves": p.list(leaf_want),
+        "leaves": leaf_wants(p),
         "only": p.option(content_filter),
     }
 
@@ -316,12 +332,17 @@ def tombstone(p):
     }
 
 
+def named(p):
+    return {"size": p.u64(), "digest": p.fixed(32)}
+
+
 def delta_entry(p):
     return {
-        "entry": entry(p),
+        "path": p.bytes(),
+        "mtime_ns": p.i64(),
         "sequence": p.u64(),
         "content": p.enum(
-            ("Held", None), ("Inline", Postcard.u32), ("Later", None), ("Lacking", None)
+            ("Held", named), ("Inline", Postcard.u32), ("Later", named), ("Lacking", named)
         ),
     }
 
@@ -715,13 +736,13 @@ def bundle_payload(payload):
     first = int.from_bytes(payload[:4], "little")
     need(4 + first <= len(payload), "a first pack beyond the bundle")
     deltas = [decode(leaf_delta, item) for item in pack(payload[4 : 4 + first])]
-    inline, missing = pack(payload[4 + first :]), []
+    inline = pack(payload[4 + first :])
     for item in deltas:
         check_key(item["key"])
         state, fields = variant(item["state"])
         if state == "Moved":
             continue
-        paths = [found["entry"]["path"] for found in fields["entries"]]
+        paths = [found["path"] for found in fields["entries"]]
         for path in paths:
             check_path(path)
         check_ascending(paths, "entries [S7-7]")
@@ -729,9 +750,8 @@ def bundle_payload(payload):
             form, index = variant(found["content"])
             if form == "Inline":
                 need(not fields["more"], "an inline content of a delta with more [S7-9]")
-                if index >= len(inline):
-                    missing.append(index)
-    return {"deltas": deltas, "contents": inline, "inline contents that are not there": missing}
+                need(index < len(inline), "an inline content that is not there [S7-9]")
+    return {"deltas": deltas, "contents": inline}
 
 
 def fetch_payload(payload):

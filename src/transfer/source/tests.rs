@@ -158,8 +158,9 @@ impl Told {
         let (deltas, contents) = frames[0].unpack_bundle().unwrap();
         let deltas = deltas.unpack().unwrap();
         let contents = contents.unpack().unwrap();
+        let deltas = deltas.iter().map(|item| LeafDelta::decode(item, &contents));
         (
-            deltas.iter().map(|item| decode(item).unwrap()).collect(),
+            deltas.collect::<Result<_, _>>().unwrap(),
             contents.iter().map(<[u8]>::to_vec).collect(),
         )
     }
