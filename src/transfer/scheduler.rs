@@ -37,6 +37,9 @@ const HEDGE_GAIN: f64 = 1.5;
 /// to rise than to fall.
 const FALL_SPAN: f64 = 0.5;
 const RISE_SPAN: f64 = 0.1;
+/// A rate is taken over at least this time: datagrams come in bursts, of which
+/// each alone looks like a far better link.
+const SAMPLE: Duration = Duration::from_millis(100);
 /// After a link went away it is tried again after this, twice that, and so on.
 const PROBE_FIRST: Duration = Duration::from_millis(250);
 const PROBE_MOST: Duration = Duration::from_millis(2_000);
@@ -92,6 +95,8 @@ pub(super) enum Action {
 pub(super) struct Signs {
     /// Answers' bytes so far, by all connections of the link.
     pub received: u64,
+    /// Bytes of datagrams so far: a lost one holds back an answer, and not these.
+    pub carried: u64,
     /// Packets so far in which the source acknowledges what it was sent.
     pub heard: u64,
     /// Time of a round trip.
@@ -131,11 +136,11 @@ struct Link {
     rate: Option<f64>,
     /// From a request to the first byte of its answer, with nothing before it.
     delay: Option<f64>,
-    /// What it showed, and when that was looked at.
+    /// What it showed last.
     signs: Signs,
-    looked: Time,
-    /// It held something at that time.
-    busy: bool,
+    /// Bytes that it had carried, and when that was: the rate is taken since
+    /// then. None while it holds nothing.
+    sample: Option<(u64, Time)>,
     /// When it last gave a sign of life, or what it waits for was asked.
     heard: Time,
     opened: Time,
@@ -200,8 +205,7 @@ impl Scheduler {
             rate: limit.map(|limit| limit as f64),
             delay: None,
             signs: Signs::default(),
-            looked: Time::ZERO,
-            busy: false,
+            sample: None,
             heard: Time::ZERO,
             opened: Time::ZERO,
             probe_at: STAGGER * at as u32,
@@ -266,8 +270,7 @@ impl Scheduler {
         let state = &mut self.links[link];
         state.probing = false;
         state.standing = Standing::Open;
-        (state.opened, state.heard, state.looked) = (now, now, now);
-        state.busy = false;
+        (state.opened, state.heard, state.sample) = (now, now, None);
         // What an old connection still holds is asked for anew.
         self.release(link)
     }
@@ -318,27 +321,36 @@ impl Scheduler {
     pub(super) fn measured(&mut self, now: Time, link: usize, signs: Signs) {
         let busy = self.leases.iter().any(|lease| lease.link == link);
         let state = &mut self.links[link];
-        let bytes = signs.received.saturating_sub(state.signs.received);
-        let span = now.saturating_sub(state.looked).as_secs_f64();
-        if bytes > 0 || signs.heard != state.signs.heard {
+        if signs.received > state.signs.received || signs.heard != state.signs.heard {
             state.heard = now;
             if state.standing == Standing::Doubtful {
                 state.standing = Standing::Open;
             }
         }
-        if span > 0.0 && state.busy && busy {
-            let sample = bytes as f64 / span;
-            let rate = state.rate.get_or_insert(sample);
-            let over = match sample > *rate {
-                true => RISE_SPAN,
-                false => FALL_SPAN,
-            };
-            *rate += (sample - *rate) * (1.0 - (-span / over).exp());
-        }
-        (state.signs, state.looked, state.busy) = (signs, now, busy);
+        state.signs = signs;
         if !busy {
-            state.heard = now;
+            (state.heard, state.sample) = (now, None);
+            return;
         }
+        let (before, since) = *state.sample.get_or_insert((signs.carried, now));
+        if signs.carried == before {
+            // What has not begun to come has no rate yet; silence is judged alone.
+            state.sample = Some((before, now));
+            return;
+        }
+        let span = now.saturating_sub(since);
+        if span < SAMPLE {
+            return;
+        }
+        state.sample = Some((signs.carried, now));
+        let span = span.as_secs_f64();
+        let sample = signs.carried.saturating_sub(before) as f64 / span;
+        let rate = state.rate.get_or_insert(sample);
+        let over = match sample > *rate {
+            true => RISE_SPAN,
+            false => FALL_SPAN,
+        };
+        *rate += (sample - *rate) * (1.0 - (-span / over).exp());
     }
 
     /// An answer came by an attempt: whether it is the first, and which other

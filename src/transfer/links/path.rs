@@ -51,6 +51,7 @@ impl Path {
         let connection = self.link.as_ref().map(Link::connection);
         Signs {
             received: self.meter.of_link(),
+            carried: self.moved().bytes_received,
             heard: connection.map_or(0, |connection| connection.stats().frame_rx.acks),
             rtt: connection.map_or(Duration::ZERO, Connection::rtt),
         }

@@ -159,6 +159,7 @@ impl Simulation {
                 world.heard += u64::from(world.up && world.path.rate > 0.0);
                 let signs = Signs {
                     received: world.received as u64,
+                    carried: world.received as u64,
                     heard: world.heard,
                     rtt: world.path.delay,
                 };

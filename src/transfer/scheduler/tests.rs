@@ -231,6 +231,34 @@ fn a_link_out_of_its_hours_is_not_asked() {
     assert_eq!(scheduler.next(ms(320)), Some(Action::Probe { link: 0 }));
 }
 
+/// Datagrams that come in bursts, looked at each millisecond, are taken for what
+/// they are on average; a wait for the first byte is no rate at all.
+#[test]
+fn a_burst_is_no_rate() {
+    let mut scheduler = Scheduler::new(&[None]);
+    scheduler.connected(ms(0), 0);
+    scheduler.push(RequestId(1), Class::Ranges, 100_000_000);
+    assert!(matches!(scheduler.next(ms(0)), Some(Action::Ask { .. })));
+    let mut carried = 0;
+    for at in 1..2000 {
+        if at > 300 && at % 50 == 0 {
+            carried += 625_000;
+        }
+        let signs = Signs {
+            received: carried,
+            carried,
+            heard: at,
+            rtt: ms(20),
+        };
+        scheduler.measured(ms(at), 0, signs);
+        if at == 300 {
+            assert_eq!(scheduler.links[0].rate, None);
+        }
+    }
+    let rate = scheduler.rate(0);
+    assert!((11_000_000..14_000_000).contains(&rate), "{rate}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: std::env::var("HIKAE_LINK_CYCLES").ok().and_then(|text| text.parse().ok()).unwrap_or(48),
