@@ -235,6 +235,7 @@ fn a_link_out_of_its_hours_is_not_asked() {
 /// they are on average; a wait for the first byte is no rate at all.
 #[test]
 fn a_burst_is_no_rate() {
+    let ms = Duration::from_millis;
     let mut scheduler = Scheduler::new(&[None]);
     scheduler.connected(ms(0), 0);
     scheduler.push(RequestId(1), Class::Ranges, 100_000_000);
