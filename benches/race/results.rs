@@ -77,7 +77,9 @@ impl Results {
     pub(crate) fn lacks(&self, work: &str, rival: &str, run: u64) -> bool {
         let runs = self.runs(work, rival);
         let long = runs.iter().any(|run| run.seconds > LONG || run.failed);
-        runs.len() as u64 <= run && !(long && run >= RUNS_OF_LONG)
+        // Who gave up once after so long is not waited for again.
+        let over = runs.iter().any(|run| run.seconds > LONG && run.failed);
+        runs.len() as u64 <= run && !over && !(long && run >= RUNS_OF_LONG)
     }
 
     pub(crate) fn add(&mut self, work: &str, rival: &str, run: Run) -> Result<()> {
@@ -101,6 +103,10 @@ impl Results {
     pub(crate) fn note(&mut self, work: &str, note: String) -> Result<()> {
         self.kept.notes.insert(work.into(), note);
         self.keep()
+    }
+
+    pub(crate) fn has_note(&self, work: &str) -> bool {
+        self.kept.notes.contains_key(work)
     }
 
     pub(crate) fn set_series(&mut self, work: &str, series: Vec<Moment>) -> Result<()> {

@@ -22,7 +22,7 @@ const SAMPLED: usize = 500;
 /// But not for longer than this.
 const SAMPLING: Duration = Duration::from_secs(40);
 /// A rival that takes longer has failed.
-const PATIENCE: &str = "900";
+const PATIENCE: &str = "300";
 /// One whose link is gone has, when it did not end by its own timeout.
 const PATIENCE_WITHOUT_LINK: &str = "60";
 

@@ -85,6 +85,9 @@ impl Race<'_> {
     fn present(&self, work: &str, rivals: &[Rival], results: &mut Results) -> Result<Vec<Rival>> {
         let mut present = vec![];
         for rival in rivals {
+            if results.has_note(&unsettled(*rival)) {
+                continue;
+            }
             match rival.missing() {
                 None => present.push(*rival),
                 Some(program) => {
@@ -178,8 +181,15 @@ impl Race<'_> {
         Ok(())
     }
 
-    /// Makes every rival's tree the storage as it is, unmeasured.
-    fn settle(&self, rivals: &[Rival], serving: &mut Option<crate::site::Killed>) -> Result<()> {
+    /// Makes every rival's tree the storage as it is, unmeasured. Says whose
+    /// are: who can't bring the whole in time takes part in no day.
+    fn settle(
+        &self,
+        rivals: &[Rival],
+        serving: &mut Option<crate::site::Killed>,
+        results: &mut Results,
+    ) -> Result<Vec<Rival>> {
+        let mut settled = vec![];
         if !fs::exists(self.path("hikae-backup"))? {
             self.stage.homes("hikae", &[0], true)?;
             self.stage.scan("hikae")?;
@@ -195,11 +205,17 @@ impl Race<'_> {
                 Rival::RsyncPerDirectory => self.settle_rsync("rsync-each")?,
                 _ => {
                     let done = self.stage.bring(*rival, None, &vec![])?;
-                    ensure!(!done.failed, "{}: {:?}", rival.name(), done.note);
+                    if done.failed {
+                        let why = done.note.unwrap_or_default();
+                        let note = format!("after {:.0} s: {why}", done.seconds);
+                        results.note(&unsettled(*rival), note)?;
+                        continue;
+                    }
                 }
             }
+            settled.push(*rival);
         }
-        Ok(())
+        Ok(settled)
     }
 
     fn settle_rsync(&self, folder: &str) -> Result<()> {
@@ -261,7 +277,7 @@ impl Race<'_> {
         }
         let _servers = self.stage.serve_rivals(rivals)?;
         let mut serving = None;
-        self.settle(rivals, &mut serving)?;
+        let rivals = &self.settle(rivals, &mut serving, results)?[..];
         // What was written just now is looked at again: DESIGN, 2 s.
         std::thread::sleep(std::time::Duration::from_secs(3));
         self.stage.sync("hikae")?;
@@ -396,6 +412,11 @@ impl Race<'_> {
 /// A row's directory below the volumes.
 const DIRECTORY: &str =
     "trim(FacilityID)||'/'||trim(VolumeLabel)||'/'||replace(OutRelDirectory,'\\','/')";
+
+/// The note about a rival that could not bring the whole storage in time.
+fn unsettled(rival: Rival) -> String {
+    format!("{} could not bring the whole storage", rival.name())
+}
 
 /// The folder of a rival's first copy.
 fn first_copy(rival: usize, run: u64) -> String {
