@@ -173,9 +173,14 @@ impl View<'_> {
     ///
     /// Errors: `CatalogueError`.
     pub fn leaves_below(&self, path: &[u8]) -> Result<Vec<(LeafKey, LeafValue)>, CatalogueError> {
-        let leaves: Result<Vec<_>, _> = self.catalogue.db.leaves_below(path).collect();
-        let mut leaves = leaves?;
-        leaves.sort_unstable_by(|one, two| one.0.cmp(&two.0));
-        Ok(leaves)
+        self.each_leaf_below(path).collect()
+    }
+
+    /// The same, one after the other.
+    pub fn each_leaf_below(
+        &self,
+        path: &[u8],
+    ) -> impl Iterator<Item = Result<(LeafKey, LeafValue), CatalogueError>> {
+        self.catalogue.db.leaves_below(path)
     }
 }

@@ -9,6 +9,7 @@ mod audit;
 mod demo;
 mod diff;
 mod generate;
+mod heaps;
 mod index;
 mod init;
 mod laptop;
@@ -156,6 +157,7 @@ fn typed_twice(prompt: &str) -> Option<Passphrase> {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
+    heaps::limit();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {

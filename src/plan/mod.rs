@@ -65,7 +65,9 @@ impl WantedLeaf {
 
 /// Cuts wanted leaves, in canonical order, into bundles of about
 /// `BUNDLE_BYTES` of contents, each when it is asked for.
-pub fn bundles(wanted: Vec<WantedLeaf>) -> impl Iterator<Item = Vec<WantedLeaf>> {
+pub fn bundles(
+    wanted: impl IntoIterator<Item = WantedLeaf>,
+) -> impl Iterator<Item = Vec<WantedLeaf>> {
     let leaves_max = FETCH_LEAVES_MAX.min(REQUEST_BYTES_MAX / (PATH_BYTES_MAX / 8));
     let name =
         |leaf: &WantedLeaf| leaf.key.as_bytes().len() + 32 + size_of::<PageHint>() * leaf.held;

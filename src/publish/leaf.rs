@@ -214,7 +214,7 @@ impl LeafPlan {
             };
             let in_place = made.top.is_in_place();
             if !in_place && !show_whole(root, staging, &made.top, &path, touched)? {
-                self.show_files_of(root, staging, &made, touched)?;
+                self.show_files_of(root, staging, (&folder, &made), touched)?;
             }
         }
         for steps in std::mem::take(&mut self.steps) {
@@ -246,16 +246,14 @@ impl LeafPlan {
         &self,
         root: &Directory,
         staging: &Staging,
-        made: &MadeFolder,
+        (folder, made): (&[u8], &MadeFolder),
         touched: &mut Touched,
     ) -> Result<(), PublishError> {
         let lane = staging.folder(&made.top);
-        for (path, staged) in &made.files {
-            if self.lost.contains(path) {
-                continue;
-            }
+        for path in made.files.iter().filter(|path| !self.lost.contains(*path)) {
             let (above, name) = path.split_name();
             let target = self.open_folder(root, above, touched)?;
+            let staged = made.top.below(below(folder, path));
             let (staged_above, staged_name) = split_last(&staged.name);
             lane.open(staged_above)?
                 .rename(staged_name, &target, name)?;
@@ -367,6 +365,13 @@ fn top(path: &ObjectPath) -> Option<&[u8]> {
     Some(&path.as_bytes()[..at])
 }
 
+/// A path below a folder of its leaf.
+fn below<'a>(folder: &[u8], path: &'a ObjectPath) -> &'a [u8] {
+    let path = path.as_bytes();
+    let path = path.strip_prefix(folder).unwrap_or(path);
+    path.strip_prefix(b"/").unwrap_or(path)
+}
+
 /// Folders of a leaf, mostly of a new day, in which nothing is shown and to
 /// which nothing is brought but files of records that are new as a whole: these
 /// wait for no other step.
@@ -394,7 +399,7 @@ struct MadeFolder {
     /// Folders in it.
     made: BTreeSet<Vec<u8>>,
     /// The files that are to lie in it.
-    files: Vec<(ObjectPath, Staged)>,
+    files: Vec<ObjectPath>,
     lane: Directory,
 }
 
@@ -429,9 +434,7 @@ impl MadeFolder {
     /// Makes the folders of a file, of which this is `folder`; gives its own
     /// place.
     fn staged(&mut self, folder: &[u8], path: &ObjectPath) -> Result<Staged, DiskError> {
-        let below = path.as_bytes();
-        let below = below.strip_prefix(folder).unwrap_or(below);
-        let below = below.strip_prefix(b"/").unwrap_or(below);
+        let below = below(folder, path);
         for (at, _) in slashes(below) {
             let above = &below[..at];
             if !self.made.contains(above) {
@@ -439,9 +442,8 @@ impl MadeFolder {
                 self.made.insert(above.to_vec());
             }
         }
-        let staged = self.top.below(below);
-        self.files.push((path.clone(), staged.clone()));
-        Ok(staged)
+        self.files.push(path.clone());
+        Ok(self.top.below(below))
     }
 
     /// Syncs the folder and all in it.

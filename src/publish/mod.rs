@@ -40,7 +40,7 @@ use placing::{Lost, Placement, Placing};
 use staging::Staging;
 
 /// Leaves that are prepared, synced and renamed together.
-const BATCH_LEAVES: usize = 8192;
+const BATCH_LEAVES: usize = 4096;
 /// Leaves that one thread takes at once: neighbours share folders and blocks.
 const TASK_LEAVES: usize = 64;
 /// How often what was made is written out while more is made.

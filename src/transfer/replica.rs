@@ -261,13 +261,13 @@ impl Round<'_> {
     /// Fetches and commits; says whether the snapshot is there whole.
     async fn run(&self, proven: &Proven, report: &mut PullReport) -> Result<bool, PullError> {
         let snapshot = proven.snapshot.clone();
-        let (wanted, unfinished) = self.wanted(proven, report)?;
-        let leaves = wanted.len() + unfinished.len();
-        let files = describe(snapshot.snapshot(), leaves);
-        self.monitor.stage(&files, Some(leaves as u64));
-        self.links.expect(weight(&wanted));
-        let work = unfinished.into_iter().map(Work::Staged);
-        let work = work.chain(bundles(wanted).map(Work::Bundle));
+        let wants = self.wanted(proven, report)?;
+        let files = describe(snapshot.snapshot(), wants.len());
+        self.monitor.stage(&files, Some(wants.len() as u64));
+        self.links
+            .expect(sum(wants.leaves().map(|leaf| leaf.answer_bytes())));
+        let work = wants.unfinished.iter().cloned().map(Work::Staged);
+        let work = work.chain(bundles(wants.leaves()).map(Work::Bundle));
         let mut taken = stream::iter(work)
             .map(|work| self.work(work))
             .buffer_unordered(self.links.requests());
@@ -418,7 +418,7 @@ impl Round<'_> {
             };
             done.requests += 1;
             let frame = Frame::message(FrameKind::Fetch, &fetch).map_err(LinkError::from)?;
-            let bytes = weight(waiting.iter().map(|leaf| &leaf.wanted));
+            let bytes = sum(waiting.iter().map(|leaf| leaf.wanted.answer_bytes()));
             let answer = match self.ask(&frame, FrameKind::Bundle, bytes).await {
                 Err(PullError::Refused(refused)) if refused.code == RefusedCode::Moved => {
                     done.moved += waiting.len() as u64;
@@ -489,11 +489,8 @@ impl Round<'_> {
 }
 
 /// About how many bytes the answer for these leaves has, before compression.
-fn weight<'a>(leaves: impl IntoIterator<Item = &'a WantedLeaf>) -> u64 {
-    let leaves = leaves.into_iter();
-    leaves
-        .map(WantedLeaf::answer_bytes)
-        .fold(0, u64::saturating_add)
+fn sum(bytes: impl Iterator<Item = u64>) -> u64 {
+    bytes.fold(0, u64::saturating_add)
 }
 
 fn describe(snapshot: &Snapshot, leaves: usize) -> String {

@@ -23,7 +23,7 @@ use super::link::{self, LinkError, LinkStats, Listener};
 use super::lists::lists;
 use super::scope::{Scope, Split};
 use super::{ContentError, Holdings};
-use crate::catalogue::{CatalogueError, FileRecord, LeafRecord};
+use crate::catalogue::{CatalogueError, FileRecord, LeafRecord, LeafValue};
 
 /// A peer that opened a stream has this long to ask.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(10);
@@ -221,13 +221,19 @@ fn proof(holdings: &dyn Holdings, pull: &Pull, scope: &Scope) -> Result<Vec<Fram
     let is_known = |have: &Cursor| {
         have.epoch == snapshot.cursor.epoch && have.sequence <= snapshot.cursor.sequence
     };
-    let (base, leaves) = match pull.have {
-        Some(have) if is_known(&have) => (ProofBase::Cursor, view.changed_since(have.sequence)?),
-        Some(_) => (ProofBase::Apart, vec![]),
+    type Leaves<'a> = Box<dyn Iterator<Item = Result<(LeafKey, LeafValue), CatalogueError>> + 'a>;
+    let (base, leaves): (ProofBase, Leaves<'_>) = match pull.have {
+        Some(have) if is_known(&have) => {
+            let changed = view.changed_since(have.sequence)?;
+            (ProofBase::Cursor, Box::new(changed.into_iter().map(Ok)))
+        }
+        Some(_) => (ProofBase::Apart, Box::new(std::iter::empty())),
         None => {
-            let mut all = view.leaves_below(&[])?;
-            all.retain(|(_, value)| value.entries > 0);
-            (ProofBase::Empty, all)
+            let all = view.each_leaf_below(&[]);
+            let is_there = |leaf: &Result<(LeafKey, LeafValue), CatalogueError>| {
+                leaf.as_ref().map_or(true, |(_, value)| value.entries > 0)
+            };
+            (ProofBase::Empty, Box::new(all.filter(is_there)))
         }
     };
     let offer = Offer {
@@ -244,7 +250,8 @@ fn proof(holdings: &dyn Holdings, pull: &Pull, scope: &Scope) -> Result<Vec<Fram
     };
     let mut pack = PackBuilder::default();
     let mut listed = 0;
-    for (key, value) in leaves {
+    for leaf in leaves {
+        let (key, value) = leaf?;
         if !split.lists(key.volume())? {
             continue;
         }

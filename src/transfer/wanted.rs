@@ -12,19 +12,57 @@ use super::report::{PullError, PullReport};
 use crate::catalogue::{LeafRecord, LeafValue};
 use crate::plan::WantedLeaf;
 
+/// What is to be asked for. A first copy wants every leaf that was proven: of
+/// each there is only which it is.
+pub(super) struct Wants<'a> {
+    proven: &'a Proven,
+    fetched: Vec<Fetched>,
+    /// Leaves that are staged and lack contents.
+    pub(super) unfinished: Vec<LeafKey>,
+}
+
+/// A proven leaf that is to be fetched.
+struct Fetched {
+    /// Its place among the proven.
+    at: u32,
+    /// Contents of it that are named as held.
+    held: u16,
+    /// It is asked for as a delta from the state that is held.
+    delta: bool,
+}
+
+impl<'a> Wants<'a> {
+    /// How many leaves.
+    pub(super) fn len(&self) -> usize {
+        self.fetched.len() + self.unfinished.len()
+    }
+
+    /// The leaves to fetch, in canonical order.
+    pub(super) fn leaves(&self) -> impl Iterator<Item = WantedLeaf> + use<'_, 'a> {
+        self.fetched.iter().filter_map(|fetched| {
+            let leaf = self.proven.leaves.get(fetched.at as usize)?;
+            let base = self.proven.base.filter(|_| fetched.delta);
+            Some(WantedLeaf {
+                held: usize::from(fetched.held),
+                ..WantedLeaf::new(leaf, leaf.digest?, base)
+            })
+        })
+    }
+}
+
 impl Round<'_> {
     /// The leaves to fetch, and those that are staged and lack contents; what
     /// left the tree is staged as empty.
-    pub(super) fn wanted(
+    pub(super) fn wanted<'a>(
         &self,
-        proven: &Proven,
+        proven: &'a Proven,
         report: &mut PullReport,
-    ) -> Result<(Vec<WantedLeaf>, Vec<LeafKey>), PullError> {
+    ) -> Result<Wants<'a>, PullError> {
         self.drop_staged(proven)?;
         self.stage_volumes(proven)?;
-        let (mut wanted, mut unfinished) = (Vec::new(), Vec::new());
+        let (mut fetched, mut unfinished) = (Vec::new(), Vec::new());
         let mut emptied = Vec::new();
-        for leaf in &proven.leaves {
+        for (at, leaf) in (0..).zip(&proven.leaves) {
             let held = self.catalogue.leaf(&leaf.key)?;
             let held = held.filter(|held| held.bare.is_none());
             if held.and_then(|held| held.digest) == leaf.digest {
@@ -42,24 +80,31 @@ impl Round<'_> {
             }
             match leaf.digest {
                 None => emptied.push(self.emptied(leaf)?),
-                Some(digest) => {
-                    let base = proven.base.filter(|_| held.is_some());
-                    let mut want = WantedLeaf::new(leaf, digest, base);
-                    let known = match base {
-                        Some(_) => entries(staged),
-                        None => entries(held) + entries(staged),
+                Some(_) => {
+                    let delta = proven.base.is_some() && held.is_some();
+                    let known = match delta {
+                        true => entries(staged),
+                        false => entries(held) + entries(staged),
                     };
-                    want.held = match self.adoptable {
+                    let named = match self.adoptable {
                         Some(_) => HELD_MAX,
                         None => HELD_MAX.min(known as usize),
                     };
-                    wanted.push(want);
+                    fetched.push(Fetched {
+                        at,
+                        held: named as u16,
+                        delta,
+                    });
                 }
             }
         }
         report.leaves_removed += emptied.len() as u64;
         self.catalogue.stage(emptied)?;
-        Ok((wanted, unfinished))
+        Ok(Wants {
+            proven,
+            fetched,
+            unfinished,
+        })
     }
 
     /// Drops what was staged for another state, but for leaves that are to be

@@ -112,8 +112,8 @@ impl Db {
         Ok(children)
     }
 
-    /// Every leaf of the tree at or below the node or leaf `path`, by depth and
-    /// path. The tree may not change meanwhile.
+    /// Every leaf of the tree at or below the node or leaf `path`, in canonical
+    /// order. The tree may not change meanwhile.
     pub(in crate::catalogue) fn leaves_below(
         &self,
         path: &[u8],
@@ -126,7 +126,13 @@ impl Db {
         let own = own.map(|value| Ok((key(path)?, value?)));
         let path = path.to_vec();
         let deeper = child_depth(&path)..=DEEPEST;
-        let deeper = deeper.flat_map(move |depth| self.leaves_at(depth, &path));
+        let deeper = deeper.map(move |depth| self.leaves_at(depth, &path));
+        let deeper = itertools::kmerge_by(deeper, |one: &_, two: &_| match (one, two) {
+            (Ok((one, _)), Ok((two, _))) => one < two,
+            // Errors come where they are met.
+            (Err(_), _) => true,
+            (_, Err(_)) => false,
+        });
         own.into_iter().chain(deeper)
     }
 
