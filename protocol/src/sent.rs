@@ -42,7 +42,7 @@ impl From<Fetch> for SentFetch {
             let last = last.map_or(&b""[..], LeafKey::as_bytes);
             let same = key.iter().zip(last).take_while(|(one, two)| one == two);
             let shared = same.count();
-            let rest = key[shared..].to_vec();
+            let rest = key.get(shared..).unwrap_or_default().to_vec();
             before = Some(want.key);
             SentWant {
                 shared: shared as u32,
