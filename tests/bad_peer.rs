@@ -876,6 +876,7 @@ fn lies_in_bundles_are_refused_and_named() {
         ("an entry more", "the proven digest", |tale, request| {
             deltas_with(tale, request, |entries| {
                 let mut more = entries[2].clone();
+                more.content = ContentForm::Later;
                 more.entry.path = ObjectPath::parse(b"zzz").unwrap();
                 entries.push(more);
             })
@@ -905,8 +906,14 @@ fn lies_in_bundles_are_refused_and_named() {
         ),
         ("an entry twice", "not in order", |tale, request| {
             deltas_with(tale, request, |entries| {
-                let again = entries[2].clone();
+                let mut again = entries[2].clone();
+                again.content = ContentForm::Later;
                 entries.push(again);
+            })
+        }),
+        ("a content twice", "another entry's", |tale, request| {
+            deltas_with(tale, request, |entries| {
+                entries[1].content = entries[0].content;
             })
         }),
         (

@@ -19,9 +19,9 @@ fn delta(bytes: &[u8]) {
         pack.push(content);
     }
     let contents = pack.finish(3).and_then(|pack| pack.unpack()).expect("a pack");
-    if let Ok(value) = LeafDelta::decode(bytes, &contents) {
+    if let Ok(value) = LeafDelta::decode(bytes, &mut Inlined::new(&contents)) {
         let again = value.encode().expect("a decoded value encodes");
-        assert_eq!(LeafDelta::decode(&again, &contents).as_ref(), Ok(&value));
+        assert_eq!(LeafDelta::decode(&again, &mut Inlined::new(&contents)).as_ref(), Ok(&value));
     }
 }
 

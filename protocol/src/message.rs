@@ -12,7 +12,7 @@ use crate::digest::Digest;
 use crate::entry::Entry;
 use crate::filter::ContentFilter;
 use crate::frame::{Frame, FrameError};
-use crate::limits::ERROR_TEXT_BYTES_MAX;
+use crate::limits::{ERROR_TEXT_BYTES_MAX, LARGE_BYTES_MIN};
 use crate::objectpath::{LeafKey, ObjectPath, PathText};
 use crate::pack::Items;
 use crate::sent::{self, SentFetch};
@@ -216,8 +216,41 @@ impl LeafDelta {
     /// are hashed.
     ///
     /// Errors: `DeltaError`.
-    pub fn decode(bytes: &[u8], contents: &Items) -> Result<LeafDelta, DeltaError> {
+    pub fn decode(bytes: &[u8], contents: &mut Inlined<'_>) -> Result<LeafDelta, DeltaError> {
         sent::receive(bytes, contents)
+    }
+}
+
+/// The contents of a bundle while its deltas are decoded. An entry names one in a
+/// few bytes: each may be named once, so no more is hashed than came.
+#[derive(Debug)]
+pub struct Inlined<'a> {
+    items: &'a Items,
+    named: Vec<bool>,
+}
+
+impl<'a> Inlined<'a> {
+    /// Of which none is named yet.
+    pub fn new(items: &'a Items) -> Inlined<'a> {
+        Inlined {
+            items,
+            named: vec![false; items.len()],
+        }
+    }
+
+    /// The content of an entry that names it.
+    pub(crate) fn name(&mut self, path: &ObjectPath, index: u32) -> Result<&'a [u8], DeltaError> {
+        let named = self.named.get_mut(index as usize);
+        let (Some(named), Some(content)) = (named, self.items.get(index)) else {
+            return Err(DeltaError::Absent(path.text()));
+        };
+        if content.len() as u64 >= LARGE_BYTES_MIN {
+            return Err(DeltaError::Large(path.text()));
+        }
+        match std::mem::replace(named, true) {
+            true => Err(DeltaError::Twice(path.text())),
+            false => Ok(content),
+        }
     }
 }
 
@@ -230,6 +263,12 @@ pub enum DeltaError {
     /// An inline content is not there.
     #[error("the content of {0} is not in the bundle")]
     Absent(PathText),
+    /// An inline content that another entry has named.
+    #[error("the content of {0} in the bundle is another entry's")]
+    Twice(PathText),
+    /// An inline content that has to come in chunks.
+    #[error("the content of {0} is too large to be in a bundle")]
+    Large(PathText),
 }
 
 /// Whether a delta is there.
@@ -420,6 +459,10 @@ mod tests {
         pack.finish(3).unwrap().unpack().unwrap()
     }
 
+    fn received(bytes: &[u8], items: &[&[u8]]) -> Result<LeafDelta, DeltaError> {
+        LeafDelta::decode(bytes, &mut Inlined::new(&contents(items)))
+    }
+
     proptest! {
         /// [S4-4] decoding hostile bytes gives an error, never a panic.
         #[test]
@@ -430,7 +473,7 @@ mod tests {
             let _ = decode::<Lists>(&bytes);
             let _ = decode::<ListAnswer>(&bytes);
             let _ = decode::<Fetch>(&bytes);
-            let _ = LeafDelta::decode(&bytes, &contents(&[b"one"]));
+            let _ = received(&bytes, &[b"one"]);
             let _ = decode::<Contents>(&bytes);
             let _ = decode::<Chunks>(&bytes);
             let _ = decode::<ChunkList>(&bytes);
@@ -454,7 +497,7 @@ mod tests {
         // F/L, a delta of one entry `a`: its form, no tombstones, no more.
         let delta = |form: &[u8]| {
             let before = &[3, b'F', b'/', b'L', 1, 1, 1, b'a', 0, 1][..];
-            LeafDelta::decode(&[before, form, &[0, 0]].concat(), &contents(&[b"one"]))
+            received(&[before, form, &[0, 0]].concat(), &[b"one"])
         };
         for form in [&[4][..], &[1], &[1, 0xff, 0xff, 0xff, 0xff, 0x10], &[]] {
             let refused = delta(form).unwrap_err();
@@ -534,19 +577,26 @@ mod tests {
         };
         let told = delta(entry(b"two", ContentForm::Inline(1)));
         let bytes = told.encode().unwrap();
-        assert_eq!(
-            LeafDelta::decode(&bytes, &contents(&[b"one", b"two"])),
-            Ok(told)
-        );
-        let other = LeafDelta::decode(&bytes, &contents(&[b"one", b"other"]));
+        assert_eq!(received(&bytes, &[b"one", b"two"]), Ok(told));
+        let other = received(&bytes, &[b"one", b"other"]);
         let other_told = delta(entry(b"other", ContentForm::Inline(1)));
         assert_eq!(other, Ok(other_told));
         for form in [ContentForm::Held, ContentForm::Later, ContentForm::Lacking] {
             let told = delta(entry(b"three", form));
             let longer = told.encode().unwrap();
             assert_eq!(longer.len(), bytes.len() + 32);
-            assert_eq!(LeafDelta::decode(&longer, &contents(&[])), Ok(told));
+            assert_eq!(received(&longer, &[]), Ok(told));
         }
+        let large = vec![7; LARGE_BYTES_MIN as usize];
+        let refused = received(&bytes, &[b"one", &large]).unwrap_err();
+        assert!(matches!(refused, DeltaError::Large(_)));
+        assert!(received(&bytes, &[b"one", &large[1..]]).is_ok());
+        // Of two leaves, in one bundle.
+        let items = contents(&[b"one", b"two"]);
+        let mut both = Inlined::new(&items);
+        assert!(LeafDelta::decode(&bytes, &mut both).is_ok());
+        let refused = LeafDelta::decode(&bytes, &mut both).unwrap_err();
+        assert!(matches!(refused, DeltaError::Twice(_)));
     }
 
     /// [S7-12] a refusal's text is cut to its bound, and escaped.

@@ -8,11 +8,10 @@ use crate::entry::Entry;
 use crate::filter::ContentFilter;
 use crate::limits::FETCH_LEAVES_MAX;
 use crate::message::{
-    ContentForm, Delta, DeltaEntry, DeltaError, DeltaState, Fetch, LeafDelta, LeafWant, PageHint,
-    Tombstone, decode,
+    ContentForm, Delta, DeltaEntry, DeltaError, DeltaState, Fetch, Inlined, LeafDelta, LeafWant,
+    PageHint, Tombstone, decode,
 };
 use crate::objectpath::{LeafKey, ObjectPath, PathError};
-use crate::pack::Items;
 use crate::snapshot::Cursor;
 
 /// A fetch whose keys say only what is new in them.
@@ -167,15 +166,13 @@ impl From<&DeltaEntry> for SentEntry {
 }
 
 impl SentEntry {
-    fn received(self, contents: &Items) -> Result<DeltaEntry, DeltaError> {
+    fn received(self, contents: &mut Inlined<'_>) -> Result<DeltaEntry, DeltaError> {
         let (content, named) = match self.content {
             SentForm::Held(named) => (ContentForm::Held, named),
             SentForm::Later(named) => (ContentForm::Later, named),
             SentForm::Lacking(named) => (ContentForm::Lacking, named),
             SentForm::Inline(index) => {
-                let Some(content) = contents.get(index) else {
-                    return Err(DeltaError::Absent(self.path.text()));
-                };
+                let content = contents.name(&self.path, index)?;
                 let named = Named {
                     size: content.len() as u64,
                     digest: Digest::of_content(content),
@@ -211,7 +208,7 @@ pub(crate) fn encode(delta: &LeafDelta) -> Result<Vec<u8>, postcard::Error> {
 }
 
 /// A delta that came with these contents.
-pub(crate) fn receive(bytes: &[u8], contents: &Items) -> Result<LeafDelta, DeltaError> {
+pub(crate) fn receive(bytes: &[u8], contents: &mut Inlined<'_>) -> Result<LeafDelta, DeltaError> {
     let sent: SentLeaf = decode(bytes)?;
     let state = match sent.state {
         SentState::Moved => DeltaState::Moved,

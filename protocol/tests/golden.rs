@@ -18,8 +18,8 @@ use hikae_protocol::filter::ContentFilter;
 use hikae_protocol::frame::{FRAME_HEADER_BYTES, Frame, FrameHeader, FrameKind};
 use hikae_protocol::message::{
     Acknowledge, Beyond, ChunkAt, ChunkList, Chunks, ContentForm, Contents, Delta, DeltaEntry,
-    DeltaState, Fetch, LeafDelta, LeafProof, LeafWant, ListAnswer, ListWant, Lists, Mark, Offer,
-    PageHint, ProofBase, ProofEnd, Pull, Range, Refused, RefusedCode, Tombstone, decode,
+    DeltaState, Fetch, Inlined, LeafDelta, LeafProof, LeafWant, ListAnswer, ListWant, Lists, Mark,
+    Offer, PageHint, ProofBase, ProofEnd, Pull, Range, Refused, RefusedCode, Tombstone, decode,
 };
 use hikae_protocol::objectpath::{LeafKey, ObjectPath};
 use hikae_protocol::pack::{Codec, Pack};
@@ -440,7 +440,10 @@ fn a_bundle_has_every_form_of_a_content() {
     assert_golden("bundle", &written(&frame));
     let (first, second) = read("bundle").unpack_bundle().unwrap();
     let (first, second) = (first.unpack().unwrap(), second.unpack().unwrap());
-    let received = first.iter().map(|item| LeafDelta::decode(item, &second));
+    let mut contents = Inlined::new(&second);
+    let received = first
+        .iter()
+        .map(|item| LeafDelta::decode(item, &mut contents));
     assert_eq!(received.collect::<Result<Vec<_>, _>>().unwrap(), deltas);
     assert_eq!(second.get(1), Some(&b"abc"[..]));
 }

@@ -9,7 +9,7 @@ use hikae_protocol::frame::Frame;
 use hikae_protocol::limits::{HELD_MAX, LARGE_BYTES_MIN};
 use hikae_protocol::list::page_hint;
 use hikae_protocol::message::{
-    ContentForm, Delta, DeltaEntry, DeltaError, DeltaState, LeafDelta, LeafWant, Tombstone,
+    ContentForm, Delta, DeltaEntry, DeltaError, DeltaState, Inlined, LeafDelta, LeafWant, Tombstone,
 };
 use hikae_protocol::objectpath::{LEAF_DEPTH_MAX, LeafKey, ObjectPath};
 use hikae_protocol::pack::{Items, Pack, PackBuilder};
@@ -38,10 +38,14 @@ impl Bundle {
             .map_err(|error| PullError::Link(error.into()))?;
         let items = contents.unpack().map_err(wrong)?;
         let mut decoded = Vec::new();
-        for item in deltas.unpack().map_err(wrong)?.iter() {
-            let delta = LeafDelta::decode(item, &items).map_err(|error| match error {
+        let mut inlined = Inlined::new(&items);
+        for (at, item) in deltas.unpack().map_err(wrong)?.iter().enumerate() {
+            let delta = LeafDelta::decode(item, &mut inlined).map_err(|error| match error {
                 DeltaError::Decode(error) => PullError::Link(frame.wrong(error).into()),
-                absent @ DeltaError::Absent(_) => PullError::Fault(absent.to_string()),
+                content => {
+                    let leaf = wanted.get(at).map(|key| key.text().to_string());
+                    PullError::Fault(format!("leaf {}: {content}", leaf.unwrap_or_default()))
+                }
             })?;
             decoded.push(delta);
         }
@@ -264,9 +268,8 @@ impl Incoming {
             {
                 return Err(self.fault("its entries are not in order"));
             }
-            let is_inline = matches!(entry.content, ContentForm::Inline(_));
-            if is_inline && (delta.more || entry.entry.size >= LARGE_BYTES_MIN) {
-                return Err(self.fault("an inline content that is large or of a part"));
+            if delta.more && matches!(entry.content, ContentForm::Inline(_)) {
+                return Err(self.fault("an inline content of a part"));
             }
             let shallow = self.wanted.key.depth() < LEAF_DEPTH_MAX;
             if shallow && entry.entry.path.as_bytes().contains(&b'/') {

@@ -736,7 +736,7 @@ def bundle_payload(payload):
     first = int.from_bytes(payload[:4], "little")
     need(4 + first <= len(payload), "a first pack beyond the bundle")
     deltas = [decode(leaf_delta, item) for item in pack(payload[4 : 4 + first])]
-    inline = pack(payload[4 + first :])
+    inline, named = pack(payload[4 + first :]), set()
     for item in deltas:
         check_key(item["key"])
         state, fields = variant(item["state"])
@@ -751,6 +751,9 @@ def bundle_payload(payload):
             if form == "Inline":
                 need(not fields["more"], "an inline content of a delta with more [S7-9]")
                 need(index < len(inline), "an inline content that is not there [S7-9]")
+                need(len(inline[index]) < 1_048_576, "a large inline content [S7-9]")
+                need(index not in named, "an inline content named twice [S7-9]")
+                named.add(index)
     return {"deltas": deltas, "contents": inline}
 
 

@@ -12,8 +12,8 @@ use hikae_protocol::entry::Entry;
 use hikae_protocol::limits::{CHUNK_SPAN_BYTES, LISTS_MAX, RANGES_MAX};
 use hikae_protocol::list::list_digest;
 use hikae_protocol::message::{
-    Acknowledge, ChunkAt, ChunkList, Chunks, Contents, Delta, ListAnswer, ListWant, Lists, Range,
-    decode,
+    Acknowledge, ChunkAt, ChunkList, Chunks, Contents, Delta, Inlined, ListAnswer, ListWant, Lists,
+    Range, decode,
 };
 use hikae_protocol::objectpath::ObjectPath;
 use hikae_protocol::snapshot::{Epoch, SignedSnapshot, Snapshot, VerifiedSnapshot};
@@ -158,7 +158,9 @@ impl Told {
         let (deltas, contents) = frames[0].unpack_bundle().unwrap();
         let deltas = deltas.unpack().unwrap();
         let contents = contents.unpack().unwrap();
-        let deltas = deltas.iter().map(|item| LeafDelta::decode(item, &contents));
+        let mut inlined = Inlined::new(&contents);
+        let deltas = deltas.iter();
+        let deltas = deltas.map(|item| LeafDelta::decode(item, &mut inlined));
         (
             deltas.collect::<Result<_, _>>().unwrap(),
             contents.iter().map(<[u8]>::to_vec).collect(),
