@@ -39,7 +39,10 @@ const FALL_SPAN: f64 = 0.5;
 const RISE_SPAN: f64 = 0.1;
 /// A rate is taken over at least this time: datagrams come in bursts, of which
 /// each alone looks like a far better link.
-const SAMPLE: Duration = Duration::from_millis(100);
+const SAMPLE_SPAN: Duration = Duration::from_millis(100);
+/// An answer of so many bytes says what a link brings that has no rate yet; of a
+/// shorter one nearly all the time is the round trip.
+const SAMPLE_BYTES: u64 = 64 * 1024;
 /// After a link went away it is tried again after this, twice that, and so on.
 const PROBE_FIRST: Duration = Duration::from_millis(250);
 const PROBE_MOST: Duration = Duration::from_millis(2_000);
@@ -51,6 +54,16 @@ const STAGGER: Duration = Duration::from_millis(250);
 const TICK: Duration = Duration::from_millis(100);
 /// And else.
 const IDLE_TICK: Duration = Duration::from_secs(1);
+
+/// A time over which a link's rate is taken.
+#[derive(Debug, Clone, Copy)]
+struct Sample {
+    since: Time,
+    /// What the link had shown then.
+    signs: Signs,
+    /// Bytes of answers came: before, only acknowledgements do.
+    begun: bool,
+}
 
 /// One request to one link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -138,9 +151,8 @@ struct Link {
     delay: Option<f64>,
     /// What it showed last.
     signs: Signs,
-    /// Bytes that it had carried, and when that was: the rate is taken since
-    /// then. None while it holds nothing.
-    sample: Option<(u64, Time)>,
+    /// Since when its rate is taken. None while it holds nothing.
+    sample: Option<Sample>,
     /// When it last gave a sign of life, or what it waits for was asked.
     heard: Time,
     opened: Time,
@@ -332,19 +344,32 @@ impl Scheduler {
             (state.heard, state.sample) = (now, None);
             return;
         }
-        let (before, since) = *state.sample.get_or_insert((signs.carried, now));
-        if signs.carried == before {
-            // What has not begun to come has no rate yet; silence is judged alone.
-            state.sample = Some((before, now));
+        let next = |begun| Sample {
+            since: now,
+            signs,
+            begun,
+        };
+        let sample = *state.sample.get_or_insert(next(false));
+        if !sample.begun {
+            // What has not begun to come has no rate; silence is judged alone.
+            match signs.received > sample.signs.received {
+                true => {
+                    state.sample = Some(Sample {
+                        begun: true,
+                        ..sample
+                    })
+                }
+                false => state.sample = Some(next(false)),
+            }
+        }
+        let span = now.saturating_sub(sample.since);
+        if span < SAMPLE_SPAN || state.sample.is_none_or(|sample| !sample.begun) {
             return;
         }
-        let span = now.saturating_sub(since);
-        if span < SAMPLE {
-            return;
-        }
-        state.sample = Some((signs.carried, now));
+        state.sample = Some(next(true));
         let span = span.as_secs_f64();
-        let sample = signs.carried.saturating_sub(before) as f64 / span;
+        let carried = signs.carried.saturating_sub(sample.signs.carried);
+        let sample = carried as f64 / span;
         let rate = state.rate.get_or_insert(sample);
         let over = match sample > *rate {
             true => RISE_SPAN,
@@ -380,7 +405,7 @@ impl Scheduler {
             Some(delay) => delay.min(sample),
             None => sample,
         });
-        if state.rate.is_none() {
+        if state.rate.is_none() && wire >= SAMPLE_BYTES {
             let took = now.saturating_sub(lease.asked).as_secs_f64().max(1e-3);
             state.rate = Some(wire as f64 / took);
         }

@@ -232,32 +232,60 @@ fn a_link_out_of_its_hours_is_not_asked() {
 }
 
 /// Datagrams that come in bursts, looked at each millisecond, are taken for what
-/// they are on average; a wait for the first byte is no rate at all.
+/// they are on average, whatever lies between two; acknowledgements before the
+/// first byte of an answer are no rate at all.
 #[test]
 fn a_burst_is_no_rate() {
     let ms = Duration::from_millis;
+    for (every, bytes) in [(50, 625_000), (300, 3_750_000)] {
+        let mut scheduler = Scheduler::new(&[None]);
+        scheduler.connected(ms(0), 0);
+        scheduler.push(RequestId(1), Class::Ranges, 1_000_000_000);
+        assert!(matches!(scheduler.next(ms(0)), Some(Action::Ask { .. })));
+        let (mut received, mut carried) = (0, 0);
+        let mut rates = vec![];
+        for at in 1..6000 {
+            carried += 40 * u64::from(at % 20 == 0);
+            if at > 500 && at % every == 0 {
+                (received, carried) = (received + bytes, carried + bytes);
+            }
+            let signs = Signs {
+                received,
+                carried,
+                heard: at,
+                rtt: ms(20),
+            };
+            scheduler.measured(ms(at), 0, signs);
+            if at == 500 {
+                assert_eq!(scheduler.links[0].rate, None);
+            }
+            if at > 3000 {
+                rates.push(scheduler.rate(0));
+            }
+        }
+        let mean = rates.iter().sum::<u64>() / rates.len() as u64;
+        assert!(
+            (10_000_000..30_000_000).contains(&mean),
+            "{mean} every {every} ms"
+        );
+    }
+}
+
+/// A link whose first answer is a short one has no rate by that, and is tried.
+#[test]
+fn a_short_answer_is_no_rate() {
+    let ms = Duration::from_millis;
     let mut scheduler = Scheduler::new(&[None]);
     scheduler.connected(ms(0), 0);
-    scheduler.push(RequestId(1), Class::Ranges, 100_000_000);
-    assert!(matches!(scheduler.next(ms(0)), Some(Action::Ask { .. })));
-    let mut carried = 0;
-    for at in 1..2000 {
-        if at > 300 && at % 50 == 0 {
-            carried += 625_000;
-        }
-        let signs = Signs {
-            received: carried,
-            carried,
-            heard: at,
-            rtt: ms(20),
+    for (request, wire) in [(1, 500), (2, 80_000)] {
+        scheduler.push(RequestId(request), Class::Other, wire);
+        let Some(Action::Ask { attempt, .. }) = scheduler.next(ms(0)) else {
+            panic!("nothing is asked for");
         };
-        scheduler.measured(ms(at), 0, signs);
-        if at == 300 {
-            assert_eq!(scheduler.links[0].rate, None);
-        }
+        assert_eq!(scheduler.links[0].rate, None);
+        scheduler.answered(ms(60), attempt, wire, ms(50));
     }
-    let rate = scheduler.rate(0);
-    assert!((11_000_000..14_000_000).contains(&rate), "{rate}");
+    assert!(scheduler.links[0].rate.is_some());
 }
 
 proptest! {
