@@ -15,6 +15,8 @@ use crate::disk::{DiskError, StoreFiles};
 
 /// Bytes of decoded blocks that are kept, at most, beside the newest one.
 const KEPT_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// How many, at most: a small one needs more than its bytes.
+const KEPT_MAX: usize = 1024;
 
 /// Decoded blocks by their ids: what was used last.
 struct KeptBlocks {
@@ -28,7 +30,8 @@ impl KeptBlocks {
         if let Some(before) = self.blocks.put(id, items) {
             self.bytes -= before.raw_bytes();
         }
-        while self.bytes > KEPT_BYTES_MAX && self.blocks.len() > 1 {
+        while self.blocks.len() > 1 && (self.bytes > KEPT_BYTES_MAX || self.blocks.len() > KEPT_MAX)
+        {
             let oldest = self.blocks.pop_lru();
             self.bytes -= oldest.map_or(0, |(_, items)| items.raw_bytes());
         }

@@ -4,6 +4,7 @@
 //! It hands on what it committed, never what is staged, and nothing that it
 //! does not hold: a content that it lacks is lacking to who pulls from it.
 
+use hikae_protocol::digest::Digest;
 use hikae_protocol::message::Acknowledge;
 use hikae_protocol::objectpath::LeafKey;
 use hikae_protocol::snapshot::{NodeId, SignedSnapshot};
@@ -32,7 +33,15 @@ impl Holdings for Replica {
             return Err(ContentError::Unavailable("it is lacking here, too".into()));
         }
         let bytes = self.catalogue.content_range(file.content, offset, length);
-        bytes.map_err(|error: CatalogueError| ContentError::Unavailable(error.to_string()))
+        let bytes =
+            bytes.map_err(|error: CatalogueError| ContentError::Unavailable(error.to_string()))?;
+        let whole = offset == 0 && u64::from(length) == file.entry.size;
+        match whole && Digest::of_content(&bytes) != file.entry.digest {
+            true => Err(ContentError::Unavailable(
+                "the store has another one".into(),
+            )),
+            false => Ok(bytes),
+        }
     }
 
     fn peer(&self, id: &NodeId) -> Option<Peer> {
