@@ -8,7 +8,7 @@ use rustix::io::Errno;
 
 use super::placing::{Lost, Placement};
 use super::staging::{FOLDER, Staged, Staging, set_mtime};
-use super::steps::{RecordSteps, steps};
+use super::steps::{RecordSteps, fresh_folders, steps, top};
 use super::target::{Pin, Wanted, entries, wanted};
 use super::{PublishError, PublishReport};
 use crate::catalogue::{Catalogue, ContentPlace, FileRecord, LeafRecord};
@@ -359,37 +359,11 @@ impl LeafPlan {
     }
 }
 
-/// The first component of a path that has several: its folder in the leaf's.
-fn top(path: &ObjectPath) -> Option<&[u8]> {
-    let (at, _) = slashes(path.as_bytes()).next()?;
-    Some(&path.as_bytes()[..at])
-}
-
 /// A path below a folder of its leaf.
 fn below<'a>(folder: &[u8], path: &'a ObjectPath) -> &'a [u8] {
     let path = path.as_bytes();
     let path = path.strip_prefix(folder).unwrap_or(path);
     path.strip_prefix(b"/").unwrap_or(path)
-}
-
-/// Folders of a leaf, mostly of a new day, in which nothing is shown and to
-/// which nothing is brought but files of records that are new as a whole: these
-/// wait for no other step.
-fn fresh_folders<'a>(shown: &'a [Entry], steps: &'a [RecordSteps]) -> BTreeSet<Vec<u8>> {
-    // A file may have had the name that a folder gets.
-    let name = |path: &'a ObjectPath| top(path).unwrap_or(path.as_bytes());
-    let mut used: BTreeSet<&[u8]> = shown.iter().map(|entry| name(&entry.path)).collect();
-    for steps in steps.iter().filter(|steps| !steps.only_places()) {
-        let moved = steps.renames.iter().chain(&steps.revivals);
-        let targets = moved.map(|(_, to)| to).chain(&steps.placements);
-        used.extend(targets.filter_map(|entry| top(&entry.path)));
-    }
-    let placed = steps.iter().flat_map(|steps| &steps.placements);
-    let placed = placed.filter_map(|entry| top(&entry.path));
-    placed
-        .filter(|folder| !used.contains(folder))
-        .map(<[u8]>::to_vec)
-        .collect()
 }
 
 /// A folder that is staged whole. It is ours alone and new, so each folder in

@@ -2,7 +2,7 @@
 //! removals and placements, in an order in which a record is never valid
 //! twice. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hikae_protocol::entry::Entry;
 use hikae_protocol::objectpath::ObjectPath;
@@ -104,6 +104,35 @@ fn record_steps(old: &Files<'_>, new: &Files<'_>) -> RecordSteps {
     steps
 }
 
+/// The first component of a path that has several: its folder in the leaf's.
+pub(super) fn top(path: &ObjectPath) -> Option<&[u8]> {
+    let at = path.as_bytes().iter().position(|&byte| byte == b'/')?;
+    path.as_bytes().get(..at)
+}
+
+/// Folders of a leaf, mostly of a new day, in which nothing is shown and to
+/// which nothing is brought but files of records that are new as a whole: these
+/// wait for no other step.
+pub(super) fn fresh_folders<'a>(
+    shown: impl IntoIterator<Item = &'a Entry>,
+    steps: &'a [RecordSteps],
+) -> BTreeSet<Vec<u8>> {
+    // A file may have had the name that a folder gets.
+    let name = |path: &'a ObjectPath| top(path).unwrap_or(path.as_bytes());
+    let mut used: BTreeSet<&[u8]> = shown.into_iter().map(|entry| name(&entry.path)).collect();
+    for steps in steps.iter().filter(|steps| !steps.only_places()) {
+        let moved = steps.renames.iter().chain(&steps.revivals);
+        let targets = moved.map(|(_, to)| to).chain(&steps.placements);
+        used.extend(targets.filter_map(|entry| top(&entry.path)));
+    }
+    let placed = steps.iter().flat_map(|steps| &steps.placements);
+    let placed = placed.filter_map(|entry| top(&entry.path));
+    placed
+        .filter(|folder| !used.contains(folder))
+        .map(<[u8]>::to_vec)
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use hikae_protocol::digest::Digest;
@@ -112,8 +141,10 @@ mod tests {
     use super::*;
 
     fn entry(order: u8, stamp: u8, flag: u8, content: u8, mtime: i64) -> Entry {
-        let name =
-            format!("20250401/OMP-01/1234567_20250401_OMP-01_{order:015}_{stamp:017}_01_{flag}");
+        // Updates of a record may lie in several folders.
+        let name = format!(
+            "2025040{stamp}/OMP-01/1234567_20250401_OMP-01_{order:015}_{stamp:017}_01_{flag}"
+        );
         Entry {
             path: ObjectPath::parse(name.as_bytes()).unwrap(),
             size: 1,
@@ -130,12 +161,27 @@ mod tests {
         counts
     }
 
-    /// Plays the steps on a map and calls `each` after every one.
+    /// Plays the steps on a map and calls `each` after every one; what is in new
+    /// folders comes before all others.
     fn play(
         tree: &mut BTreeMap<ObjectPath, Entry>,
         all: &[RecordSteps],
         mut each: impl FnMut(&BTreeMap<ObjectPath, Entry>),
     ) {
+        let fresh = fresh_folders(tree.values(), all);
+        let is_fresh = |entry: &&Entry| top(&entry.path).is_some_and(|top| fresh.contains(top));
+        for folder in &fresh {
+            let mut names = tree.keys();
+            assert!(
+                names.all(|path| !path.as_bytes().starts_with(folder)),
+                "{folder:?}"
+            );
+        }
+        let placed = all.iter().flat_map(|steps| &steps.placements);
+        for entry in placed.filter(is_fresh) {
+            assert!(tree.insert(entry.path.clone(), entry.clone()).is_none());
+            each(tree);
+        }
         for steps in all {
             let mut rename = |tree: &mut BTreeMap<ObjectPath, Entry>,
                               (from, to): &(ObjectPath, Entry)| {
@@ -152,7 +198,8 @@ mod tests {
                 tree.remove(path).unwrap();
             }
             steps.revivals.iter().for_each(|step| rename(tree, step));
-            for entry in steps.placements.iter().chain(&steps.touches) {
+            let placed = steps.placements.iter().filter(|entry| !is_fresh(entry));
+            for entry in placed.chain(&steps.touches) {
                 tree.insert(entry.path.clone(), entry.clone());
                 each(tree);
             }
@@ -169,6 +216,36 @@ mod tests {
         assert_eq!(all[0].renames, [(old[0].path.clone(), new[0].clone())]);
         assert_eq!(all[0].placements, [new[1].clone()]);
         assert!(all[0].removals.is_empty());
+    }
+
+    /// [S11-5] a folder is shown first only if nothing is in it, and what comes to
+    /// it waits for nothing.
+    #[test]
+    fn folders_of_new_records_are_fresh() {
+        let fresh = |old: &[Entry], new: &[Entry]| {
+            let steps = steps(old, new);
+            let found = fresh_folders(old, &steps).into_iter();
+            let found = found.map(|folder| String::from_utf8(folder).unwrap());
+            found.collect::<Vec<_>>()
+        };
+        let (one, other) = (entry(1, 1, 1, 1, 0), entry(2, 2, 1, 2, 0));
+        let superseded = entry(1, 1, 2, 1, 0);
+        let both = [one.clone(), other.clone()];
+        assert_eq!(fresh(&both[..1], &both), ["20250402"]);
+        // Something is in it already.
+        assert!(fresh(&both, &[&both[..], &[entry(3, 2, 1, 3, 0)]].concat()).is_empty());
+        // An update, whose older file must make room first.
+        let update = [superseded, entry(1, 2, 1, 3, 0)];
+        assert!(fresh(&both[..1], &update).is_empty());
+        // Beside it even a new record waits.
+        let beside = [&update[..], &[other]].concat();
+        assert!(fresh(&both[..1], &beside).is_empty());
+        // A file has the folder's name.
+        let file = Entry {
+            path: ObjectPath::parse(b"20250402").unwrap(),
+            ..one.clone()
+        };
+        assert!(fresh(&[one, file], &both).is_empty());
     }
 
     proptest! {
